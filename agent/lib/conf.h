@@ -1,0 +1,76 @@
+/* conf: agent.conf (INI), one table of keys. The table makes the parser, the defaults, and the
+ * commented file that `init` writes. The supervisor reads the file once and hands its text to the
+ * roles, so all of them act on the same one. */
+#ifndef AG_LIB_CONF_H
+#define AG_LIB_CONF_H
+
+#include "antag/limits.h"
+#include "antag/status.h"
+#include "antag/types.h"
+
+/*  section, key, C type (NUM: int64_t within min..max, WORD: one of `words`), default, min, max, words,
+ *  what it does (one sentence a line, lines separated by \n) */
+#define AG_CONF_KEYS(R)                                                                            \
+    R(log, level, WORD, 2, 0, 3, "error|warn|info|debug", "How much is written to the log.")       \
+    R(policy, max_time_skew_ms, NUM, 300000, 0, 86400000, "",                                      \
+      "How far a time given by a caller may lie from this clock, and how far in the future a\n"    \
+      "message may come from. 0 switches both checks off.")                                        \
+    R(policy, response_max_age_ms, NUM, 900000, 0, 2592000000, "",                                 \
+      "Maximum age of a response from Antom. 0: any. A profile can have its own.")                 \
+    R(policy, notification_max_age_ms, NUM, 90000000, 0, 2592000000, "",                           \
+      "Maximum age of a notification; Antom repeats them for 24 hours. 0: any.")                   \
+    R(limits, connections_per_uid, NUM, ANTAG_CONNS_PER_UID, 1, ANTAG_CONNS_PER_UID_MAX, "",       \
+      "Connections to agent.sock that one uid may hold.")                                          \
+    R(limits, requests_per_connection, NUM, ANTAG_INFLIGHT_PER_CONN, 1, 4096, "",                  \
+      "Requests in flight on one connection; one more is answered BUSY.")                          \
+    R(limits, bytes_per_connection, NUM, ANTAG_INFLIGHT_BYTES_PER_CONN, ANTAG_FRAME_MAX,           \
+      268435456, "", "Bytes of requests in flight on one connection.")                             \
+    R(limits, requests, NUM, ANTAG_INFLIGHT_ALL, 1, 65536, "",                                     \
+      "Requests in flight in all; one more is answered BUSY.")                                     \
+    R(limits, bytes, NUM, ANTAG_INFLIGHT_BYTES_ALL, ANTAG_FRAME_MAX, 4294967296, "",               \
+      "Bytes of requests in flight in all.")                                                       \
+    R(limits, first_frame_ms, NUM, ANTAG_FIRST_FRAME_MS, 100, 600000, "",                          \
+      "A connection that has not sent a whole first frame by then is closed.")                     \
+    R(limits, staff_connections, NUM, 64, 4, 1024, "", "Connections to staff.sock in all.")        \
+    R(front, threads, NUM, 0, 0, 64, "", "Event loops that serve agent.sock. 0: one a core.")      \
+    R(opener, deadline_ms, NUM, 30000, 1000, 600000, "",                                           \
+      "An unsealing or import that takes longer is ended.")                                        \
+    R(keys, watch_window_ms, NUM, 86400000, 60000, 2592000000, "",                                 \
+      "A superseded key stays one step from active for this long.")                                \
+    R(keys, destroy_wait_ms, NUM, 2592000000, 3600000, 31536000000, "",                            \
+      "A retired key waits this long before it may be destroyed.")                                 \
+    R(keys, antom_overlap_ms, NUM, 90000000, 90000000, 2592000000, "",                             \
+      "A superseded Antom key goes on verifying for this long, at least 25 hours.")
+
+/* sections with a name of their own: [keyring NAME] */
+#define AG_CONF_KEYRING_KEYS(R)                                                                    \
+    R(keyring, type, WORD, 0, 0, 0, "soft", "What holds the private keys.")                        \
+    R(keyring, threads, NUM, 0, 0, 64, "", "Threads that sign. 0: one a core.")
+
+#define AG_CONF_KEYRINGS_MAX 8
+struct ag_conf_keyring {
+    char name[ANTAG_KEYRING_MAX + 1]; /* [a-z0-9][a-z0-9-]* */
+    int64_t type;
+    int64_t threads;
+};
+struct ag_conf {
+#define AG_ROW(section, key, type, def, min, max, words, doc) int64_t section##_##key;
+    AG_CONF_KEYS(AG_ROW)
+#undef AG_ROW
+    size_t keyring_count; /* at least one: "soft" is always there, first */
+    struct ag_conf_keyring keyrings[AG_CONF_KEYRINGS_MAX];
+};
+
+void ag_conf_default(struct ag_conf *c);
+/* `text` (terminated) as read from `path` (for messages). `c` is written on OK only.
+ * errors: CONF; the text says PATH:LINE: key, what was found and what is allowed. */
+ANTAG_MUST_CHECK enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *text,
+                                              struct antag_fault *fault);
+/* File to text, at most 64 KiB, no NUL. *text is the caller's (free). errors: CONF, IO. */
+ANTAG_MUST_CHECK enum antag_err ag_conf_read(const char *path, char **text,
+                                             struct antag_fault *fault);
+/* The file that `init` writes: every key with its meaning, limits and default, commented out. */
+char *ag_conf_document(void);
+const struct ag_conf_keyring *ag_conf_find_keyring(const struct ag_conf *c, const char *name);
+
+#endif

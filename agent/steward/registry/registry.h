@@ -1,0 +1,168 @@
+/* registry: everything the agent remembers, in SQLite; the steward is its only writer.
+ *
+ * Every row that decides anything carries a keyed BLAKE2b MAC over its table, its id and its content.
+ * Each transaction raises the epoch and writes a MAC over the epoch and the MACs of all deciding rows in
+ * order, so that a row edited, removed, added or replaced by its own older version is found when the
+ * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
+ *
+ * Tables (schema 1): meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff,
+ * key_intent. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
+ * never used again either, destroyed keys keep their rows. */
+#ifndef AG_REGISTRY_H
+#define AG_REGISTRY_H
+
+#include "agent/core/antom.h"
+#include "agent/core/grant.h"
+#include "agent/core/keylife.h"
+#include "agent/lib/keyform.h"
+#include "agent/lib/secret.h"
+#include "antag/limits.h"
+#include "antag/status.h"
+
+struct ag_registry;
+
+#define AG_REGISTRY_SCHEMA 1
+
+/* Make the file (0600), schema and meta row, epoch 1, with one member of staff with all staff roles.
+ * errors: IO, NO_MEMORY. A file that is there is replaced only through ag_home_make's rules. */
+ANTAG_MUST_CHECK enum antag_err ag_registry_create(const char *path,
+                                                   const struct ag_secret *mac_key,
+                                                   uint32_t staff_uid, int64_t now_ms,
+                                                   struct antag_fault *fault);
+/* Open, migrate where the schema is older, verify every row and the epoch. Keeps copies of the keys.
+ * errors: REGISTRY (naming table and id, or a newer schema), IO, NO_MEMORY. */
+ANTAG_MUST_CHECK enum antag_err ag_registry_open(const char *path, const struct ag_secret *mac_key,
+                                                 struct ag_registry **out,
+                                                 struct antag_fault *fault);
+void ag_registry_close(struct ag_registry *r);
+
+/* Transactions. Writers below must stand between begin and commit. commit raises the epoch; after an
+ * error of any call inside, roll back. errors: IO (disk full and the like, by name), REGISTRY. */
+ANTAG_MUST_CHECK enum antag_err ag_registry_begin(struct ag_registry *r, struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_commit(struct ag_registry *r, uint64_t *epoch,
+                                                   struct antag_fault *fault);
+void ag_registry_rollback(struct ag_registry *r); /* nothing when none is open */
+uint64_t ag_registry_epoch(const struct ag_registry *r);
+
+/* Observed running time of all agents on this registry, ms; stored on every commit. Timers that destroy
+ * or end an overlap count it, so that a clock that jumps destroys nothing. */
+int64_t ag_registry_observed_ms(const struct ag_registry *r);
+void ag_registry_set_observed_ms(struct ag_registry *r, int64_t observed_ms);
+
+/* ---- rows. Texts are terminated and within the maxima of limits.h. */
+struct ag_row_app {
+    uint64_t id;
+    char name[ANTAG_APP_MAX + 1];
+    char role[16]; /* merchant, acquirer, isv */
+    char type[ANTAG_TEXT_MAX + 1];
+    char region[3]; /* ISO 3166-1 alpha-2; never changes */
+    char product[ANTAG_TEXT_MAX + 1];
+    char currency[4]; /* ISO 4217; the test currency */
+    char description[ANTAG_TEXT_MAX + 1];
+    char scenarios[4 * ANTAG_TEXT_MAX]; /* separated by line feeds */
+    int64_t created_at_ms;
+};
+struct ag_row_profile {
+    uint64_t id;
+    uint64_t app_id;
+    char name[ANTAG_PROFILE_MAX + 1]; /* "shop/live" */
+    enum ag_env env;
+    char client_id[ANTAG_CLIENT_ID_MAX + 1]; /* "": not set */
+    char gateway[ANTAG_URL_MAX + 1];
+    char notify_url[ANTAG_URL_MAX + 1];
+    int64_t response_max_age_ms, notification_max_age_ms; /* -1: the policy's */
+    bool launched;
+    uint32_t next_key_version, next_antom_version;
+};
+struct ag_row_key {
+    uint64_t id; /* the handle */
+    uint64_t profile_id;
+    uint32_t version, key_version;
+    enum ag_key_state state;
+    enum ag_key_state suspended_from;
+    char keyring[ANTAG_KEYRING_MAX + 1];
+    bool imported;
+    uint32_t bits;
+    char reason[ANTAG_TEXT_MAX + 1];
+    int64_t created_at_ms, state_at_ms;
+    int64_t state_observed_ms; /* ag_registry_observed_ms when the state was entered */
+    size_t spki_len, sealed_len;
+    uint8_t spki[ANTAG_SPKI_MAX];
+    uint8_t sealed[AG_SEALED_KEY_MAX]; /* empty when destroyed */
+};
+struct ag_row_antom_key {
+    uint64_t id, profile_id;
+    uint32_t version;
+    enum ag_antom_key_state state;
+    uint32_t bits;
+    int64_t created_at_ms, state_at_ms, state_observed_ms;
+    size_t spki_len;
+    uint8_t spki[ANTAG_SPKI_MAX];
+};
+struct ag_row_fence {
+    uint64_t id, profile_id;
+    char path[ANTAG_GLOB_MAX + 1];
+};
+struct ag_row_staff {
+    uint64_t id;
+    uint32_t uid;
+    unsigned roles; /* enum antag_staff_role, or-ed */
+    char mail[ANTAG_TEXT_MAX + 1];
+};
+/* an intent: a key that is being made; what a crash leaves is removed at the next start */
+struct ag_row_intent {
+    uint64_t id; /* the handle the key will have */
+    uint64_t profile_id;
+    uint32_t version;
+    char keyring[ANTAG_KEYRING_MAX + 1];
+};
+
+/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, grant):
+ *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
+ *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
+ *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
+ *                                               is returned
+ * and for grant, fence, intent:  ag_registry_delete_K(r, id, fault).
+ * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
+ * A grant read by get or each owns its globs: ag_grant_fini (registry.h) frees them. */
+#define AG_REGISTRY_KIND(K, T)                                                                     \
+    typedef enum antag_err ag_registry_visit_##K(const T *row, void *ctx);                         \
+    ANTAG_MUST_CHECK enum antag_err ag_registry_get_##K(struct ag_registry *r, uint64_t id,        \
+                                                        T *out, struct antag_fault *fault);        \
+    ANTAG_MUST_CHECK enum antag_err ag_registry_put_##K(struct ag_registry *r, T *row,             \
+                                                        struct antag_fault *fault);                \
+    ANTAG_MUST_CHECK enum antag_err ag_registry_each_##K(struct ag_registry *r,                    \
+                                                         ag_registry_visit_##K *visit, void *ctx,  \
+                                                         struct antag_fault *fault);
+AG_REGISTRY_KIND(app, struct ag_row_app)
+AG_REGISTRY_KIND(profile, struct ag_row_profile)
+AG_REGISTRY_KIND(key, struct ag_row_key)
+AG_REGISTRY_KIND(antom_key, struct ag_row_antom_key)
+AG_REGISTRY_KIND(fence, struct ag_row_fence)
+AG_REGISTRY_KIND(staff, struct ag_row_staff)
+AG_REGISTRY_KIND(intent, struct ag_row_intent)
+AG_REGISTRY_KIND(grant, struct ag_grant)
+#undef AG_REGISTRY_KIND
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
+                                                         struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_fence(struct ag_registry *r, uint64_t id,
+                                                         struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
+                                                          struct antag_fault *fault);
+void ag_grant_fini(struct ag_grant *g);
+
+/* Look-ups. errors: NOT_FOUND naming what was looked for, REGISTRY. */
+ANTAG_MUST_CHECK enum antag_err ag_registry_find_app(struct ag_registry *r, const char *name,
+                                                     struct ag_row_app *out,
+                                                     struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_find_profile(struct ag_registry *r, const char *name,
+                                                         struct ag_row_profile *out,
+                                                         struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_find_key(struct ag_registry *r, uint64_t profile_id,
+                                                     uint32_t version, struct ag_row_key *out,
+                                                     struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_find_staff(struct ag_registry *r, uint32_t uid,
+                                                       struct ag_row_staff *out,
+                                                       struct antag_fault *fault);
+
+#endif

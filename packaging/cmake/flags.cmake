@@ -1,0 +1,26 @@
+# Compiler settings of every target: warnings, hardening, sanitizers.
+include(CheckCCompilerFlag)
+
+add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
+                    -Wpointer-arith -Wvla -Wundef -Wwrite-strings -fno-common)
+add_compile_definitions(_GNU_SOURCE)
+if(ANTAG_WERROR)
+  add_compile_options(-Werror)
+endif()
+
+if(ANTAG_SANITIZE)
+  add_compile_options(-fsanitize=${ANTAG_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${ANTAG_SANITIZE})
+elseif(ANTAG_HARDEN AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  include(CheckPIESupported)
+  check_pie_supported()
+  add_compile_options(-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  foreach(flag -fstack-clash-protection -fcf-protection=full)
+    string(MAKE_C_IDENTIFIER "HAVE${flag}" have)
+    check_c_compiler_flag(${flag} ${have})
+    if(${have})
+      add_compile_options(${flag})
+    endif()
+  endforeach()
+  add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -pie)
+endif()

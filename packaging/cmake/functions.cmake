@@ -1,0 +1,17 @@
+# ag_fuzz(NAME SOURCE LIBRARY...): a fuzz target beside its parser. With ANTAG_LIBFUZZER it is a libFuzzer
+# program; without, it replays tests/corpus/NAME as the ordinary test fuzz.NAME.
+function(ag_fuzz name source)
+  if(NOT ANTAG_TESTS)
+    return()
+  endif()
+  if(ANTAG_LIBFUZZER)
+    add_executable(fuzz_${name} ${source})
+    target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(fuzz_${name} ${source} ${CMAKE_SOURCE_DIR}/tests/support/fuzz_replay.c)
+    add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/corpus/${name})
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+  endif()
+  target_link_libraries(fuzz_${name} PRIVATE ${ARGN})
+endfunction()

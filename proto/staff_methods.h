@@ -1,0 +1,170 @@
+/* staff_methods: the methods of staff.sock (antomctl), their parameters, results, and who may call.
+ *
+ * Same frames and messages as agent.sock. A method that takes key or passphrase bytes takes them as
+ * a sealed memory file (memfd, at most ANTAG_IMPORT_MAX bytes) passed with the first byte of its frame
+ * by SCM_RIGHTS; never in params. Result keys are written here as antomctl prints them with --json.
+ *
+ *   method          params -> result
+ *   status          {} -> {state: starting|ready|locked|failed, reason?, version, pid, epoch, since_ms,
+ *                    seal, home, roles: [{role, name, pid, state, restarts, since_ms}],
+ *                    profiles: [{profile, sign, sign_why?, verify, verify_why?}]}
+ *                    (sign, verify: "ready" or a status name; *_why a sentence)
+ *   doctor          {} -> {checks: [{check, ok, message, remedy?}]}
+ *   app_create      {app, role, region, product, currency, type?, description?, scenarios?} -> APP
+ *   app_list        {} -> {apps: [APP]}           app_show  {app} -> APP
+ *                    APP: {app, role, region, product, currency, type, description, scenarios,
+ *                    created_at_ms, profiles: [PROFILE]}
+ *   profile_set     {profile, client_id?, gateway?, notify_url?, response_max_age_ms?,
+ *                    notification_max_age_ms?} -> PROFILE      profile_show {profile} -> PROFILE
+ *                    PROFILE: {profile, client_id, gateway, notify_url, response_max_age_ms,
+ *                    notification_max_age_ms, launched, active_version?, antom_version?, missing: [TEXT]}
+ *                    ("" clears nothing: an empty text is refused)
+ *   key_generate    {profile, key_version?, keyring?} -> KEY
+ *   key_import      {profile, key_version?, keyring?} + memfd key [+ memfd passphrase] -> KEY
+ *                    KEY: {profile, version, state, key_version, keyring, bits, origin:
+ *                    generated|imported, fingerprint, created_at_ms, state_since_ms, reason?,
+ *                    waits_for?, until_ms?, who?, warning?}
+ *                    (fingerprint: lower-case hex SHA-256 of the SubjectPublicKeyInfo DER;
+ *                    waits_for, until_ms, who: what ends this state, when, and who acts)
+ *   key_list        {profile} -> {keys: [KEY]}    key_show  {profile, version} -> KEY + {public_key}
+ *   key_export      {profile, version?, pem?} -> {profile, version, public_key, fingerprint}
+ *                    (public_key: bare base64 of the SPKI DER, or PEM text; version: the active one, or
+ *                    the only one that is staged)
+ *   key_activate    {profile, version} -> KEY     key_suspend {profile, version, reason?} -> KEY
+ *   key_resume      {profile, version} -> KEY     key_set   {profile, version, key_version} -> KEY
+ *   antom_key_add   {profile, same_as_other_environment?} + memfd public key -> ANTOM_KEY
+ *                    ANTOM_KEY: {profile, version, state, bits, fingerprint, created_at_ms,
+ *                    state_since_ms, until_ms?, warning?}
+ *   antom_key_list  {profile?} -> {antom_keys: [ANTOM_KEY]}
+ *   antom_key_revoke {profile, version} -> ANTOM_KEY
+ *   fence_add       {profile, path} -> FENCE      fence_list {profile?} -> {fences: [FENCE]}
+ *   fence_remove    {fence} -> FENCE              FENCE: {fence, profile, path}  (path: a glob)
+ *   grant_add       {profile, uid|gid|unit, ops, methods?, paths?, query?, max_body?} -> GRANT
+ *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
+ *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
+ *                    paths: [TEXT], query, max_body}
+ *   lock            {} -> {state}
+ *   unlock          {} [+ memfd passphrase] -> {state}
+ *   version         {} -> {version, protocol, schema}
+ */
+#ifndef ANTAG_PROTO_STAFF_METHODS_H
+#define ANTAG_PROTO_STAFF_METHODS_H
+
+#include "antag/limits.h"
+#include "proto/params.h"
+
+/*  name, params struct, allowed while locked, who (staff role), memory files it takes at most */
+#define ANTAG_STAFF_METHODS(R)                                                                     \
+    R(status, none, true, VIEWER, 0)                                                               \
+    R(doctor, none, true, VIEWER, 0)                                                               \
+    R(version, none, true, VIEWER, 0)                                                              \
+    R(app_create, app_create, false, OFFICER, 0)                                                   \
+    R(app_list, none, false, VIEWER, 0)                                                            \
+    R(app_show, app, false, VIEWER, 0)                                                             \
+    R(profile_set, profile_set, false, OFFICER, 0)                                                 \
+    R(profile_show, profile, false, VIEWER, 0)                                                     \
+    R(key_generate, key_new, false, OFFICER, 0)                                                    \
+    R(key_import, key_new, false, OFFICER, 2)                                                      \
+    R(key_list, profile, false, VIEWER, 0)                                                         \
+    R(key_show, key, false, VIEWER, 0)                                                             \
+    R(key_export, key_export, false, VIEWER, 0)                                                    \
+    R(key_activate, key, false, OFFICER, 0)                                                        \
+    R(key_suspend, key_suspend, false, OFFICER, 0)                                                 \
+    R(key_resume, key, false, OFFICER, 0)                                                          \
+    R(key_set, key_set, false, OFFICER, 0)                                                         \
+    R(antom_key_add, antom_key_add, false, OFFICER, 1)                                             \
+    R(antom_key_list, profile_opt, false, VIEWER, 0)                                               \
+    R(antom_key_revoke, key, false, OFFICER, 0)                                                    \
+    R(fence_add, fence_add, false, OFFICER, 0)                                                     \
+    R(fence_list, profile_opt, false, VIEWER, 0)                                                   \
+    R(fence_remove, fence_id, false, OFFICER, 0)                                                   \
+    R(grant_add, grant_add, false, OFFICER, 0)                                                     \
+    R(grant_list, profile_opt, false, VIEWER, 0)                                                   \
+    R(grant_remove, grant_id, false, OFFICER, 0)                                                   \
+    R(lock, none, false, OFFICER, 0)                                                               \
+    R(unlock, none, true, OFFICER, 1)
+
+enum antag_staff_method {
+#define ANTAG_ROW(name, params, locked, who, files) ANTAG_STAFF_##name,
+    ANTAG_STAFF_METHODS(ANTAG_ROW)
+#undef ANTAG_ROW
+        ANTAG_STAFF_METHOD_COUNT
+};
+
+/* staff roles, as bits */
+enum antag_staff_role { ANTAG_ROLE_VIEWER = 1, ANTAG_ROLE_OFFICER = 2, ANTAG_ROLE_APPROVER = 4 };
+
+struct antag_none_params {
+    char unused;
+};
+struct antag_app_create_params {
+    struct antag_opt_slice app, role, region, product, currency, type, description;
+    struct antag_opt_value scenarios; /* texts */
+};
+struct antag_app_params {
+    struct antag_opt_slice app;
+};
+struct antag_profile_set_params {
+    struct antag_opt_slice profile, client_id, gateway, notify_url;
+    struct antag_opt_uint response_max_age_ms, notification_max_age_ms;
+};
+struct antag_profile_params {
+    struct antag_opt_slice profile;
+};
+struct antag_profile_opt_params {
+    struct antag_opt_slice profile;
+};
+struct antag_key_new_params {
+    struct antag_opt_slice profile, keyring;
+    struct antag_opt_uint key_version;
+};
+struct antag_key_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_uint version;
+};
+struct antag_key_export_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_uint version;
+    struct antag_opt_bool pem;
+};
+struct antag_key_suspend_params {
+    struct antag_opt_slice profile, reason;
+    struct antag_opt_uint version;
+};
+struct antag_key_set_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_uint version, key_version;
+};
+struct antag_antom_key_add_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_bool same_as_other_environment;
+};
+struct antag_fence_add_params {
+    struct antag_opt_slice profile, path;
+};
+struct antag_fence_id_params {
+    struct antag_opt_uint fence;
+};
+struct antag_grant_add_params {
+    struct antag_opt_slice profile, unit;
+    struct antag_opt_uint uid, gid, max_body;
+    struct antag_opt_value ops, methods, paths; /* texts */
+    struct antag_opt_bool query;
+};
+struct antag_grant_id_params {
+    struct antag_opt_uint grant;
+};
+
+struct antag_staff_method_row {
+    const char *name;
+    bool when_locked;
+    enum antag_staff_role who;
+    unsigned files_max;
+    struct antag_params params;
+};
+
+const struct antag_staff_method_row *antag_staff_method(struct antag_slice name,
+                                                        enum antag_staff_method *which);
+const struct antag_staff_method_row *antag_staff_method_row(enum antag_staff_method which);
+
+#endif
