@@ -10,12 +10,21 @@
  *                        event conf {conf}
  *                        event unlocked {}         steward, after the secrets "registry:seal", "registry:mac"
  *                        event drain {}
+ *                        event task {task, type?} + fd passphrase?
+ *                                                  opener, after start: "seal-create" (type file|passphrase),
+ *                                                  "seal-open" or "import"
  *   role -> supervisor   event ready {}            serving (keeper: keys loaded)
  *   steward -> supervisor request unlock {} + passphrase fd? -> {}
  *                        request lock {} -> {}
  *                        request opener {keyring} -> {} + fd   an opener with that keyring's subkey
  *                        request roles {} -> {roles: [{role, name, pid, state, restarts, since_ms}],
  *                                             seal, started_at_ms}
+ *   opener -> supervisor secret "root"             seal-create, seal-open: the root key, before `done`
+ *                        event done {type}         the task is done; type of the seal (import: absent).
+ *                                                  seal-create leaves its file as SEAL.new, synced; the
+ *                                                  supervisor renames it to SEAL as the last step of init
+ *                        event failed {error}      the error map of proto/message.h
+ *                        After either the opener ends.
  */
 #ifndef AG_LIB_ROLE_H
 #define AG_LIB_ROLE_H
@@ -68,6 +77,9 @@ struct ag_role_ops {
     void (*on_conf)(struct ag_role *r, const struct ag_conf *conf, void *ctx);
     void (*on_unlocked)(struct ag_role *r, void *ctx);
     void (*on_drain)(struct ag_role *r, void *ctx); /* NULL: ends at once */
+    /* opener: its one task. `type` is "" when absent; what is left in `fds` is closed afterwards. */
+    void (*on_task)(struct ag_role *r, const char *task, const char *type, struct ag_fds *fds,
+                    void *ctx);
 };
 
 /* Confine, set up secrets and log, read the control channel until ag_role_end(). Returns the exit
