@@ -90,8 +90,14 @@ struct ag_chan *ag_role_control(struct ag_role *r);   /* for requests to the sup
 void ag_role_ready(struct ag_role *r);                /* tells the supervisor */
 void ag_role_end(struct ag_role *r, int exit_status); /* stops the loop */
 
+/* The params of `start` and of `conf`: written by the supervisor, read by ag_role_run. `conf_text` is
+ * the text of agent.conf, which every role parses for itself. */
+void ag_role_start_write(struct antag_writer *w, const struct ag_role_start *start,
+                         const char *conf_text);
+void ag_role_peer_write(struct antag_writer *w, enum ag_role_kind peer, const char *name,
+                        uint32_t lane);
+
 /* mains of the roles, called by agent/main.c */
-int ag_supervisor_main(int argc, char **argv);
 int ag_front_main(void);
 int ag_keeper_main(void);
 int ag_steward_main(void);
