@@ -1,0 +1,205 @@
+/* init: a home from nothing: agent.conf, root key and seal, registry with its first member of staff.
+ * Everything is made under names that end in .new; the seal is renamed last, and its presence is what
+ * "initialised" means, so an init that was cut off can be run again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/lib/clock.h"
+#include "agent/lib/confine.h"
+#include "agent/lib/log.h"
+#include "agent/supervisor/child.h"
+#include "agent/supervisor/run.h"
+#include "agent/supervisor/supervisor.h"
+#include "proto/params.h"
+
+struct init {
+    uv_loop_t loop;
+    struct ag_home home;
+    struct ag_secret *root;
+    bool done; /* the child that runs now did what it had to */
+    struct antag_fault fault;
+    int64_t status;
+};
+
+static void on_message(struct ag_child *c, const struct antag_message *m, struct ag_fds *fds)
+{
+    struct init *in = c->ctx;
+    char text[ANTAG_FAULT_TEXT_MAX + 1];
+    uint64_t code;
+
+    (void)fds;
+    if (antag_slice_is(m->name, "done")) {
+        in->done = true;
+    } else if (antag_slice_is(m->name, "failed") && antag_object_uint(&m->params, "code", &code) &&
+               code != 0 && antag_err_is_known(code)) {
+        (void)antag_object_text(&m->params, "message", text, sizeof text);
+        antag_fault_set(&in->fault, (enum antag_err)code, NULL, "%s", text);
+    }
+}
+
+static void on_secret(struct ag_child *c, const char *label, struct ag_secret *secret)
+{
+    struct init *in = c->ctx;
+
+    if (in->root == NULL && strcmp(label, "root") == 0 && ag_secret_len(secret) == AG_KEY_LEN)
+        in->root = secret;
+    else
+        ag_secret_free(secret);
+}
+
+static void child_exit(struct ag_child *c, int64_t status, int sig)
+{
+    struct init *in = c->ctx;
+
+    in->status = sig != 0 ? 128 + sig : status;
+}
+
+static const struct ag_child_ops child_ops = {on_message, on_secret, child_exit};
+
+/* A child with its start; the caller adds what else it needs and then runs the loop to its end. */
+static enum antag_err start_child(struct init *in, enum ag_role_kind kind, const char *name,
+                                  uint32_t staff_uid, const char *conf_text, struct ag_child **out)
+{
+    struct ag_role_start start;
+    enum antag_err err = ag_child_spawn(&in->loop, kind, name, &child_ops, in, out);
+
+    if (err != ANTAG_OK)
+        return antag_fault_set(&in->fault, err, NULL, "a role could not be started");
+    memset(&start, 0, sizeof start);
+    snprintf(start.name, sizeof start.name, "%s", name);
+    start.home = in->home;
+    start.state = AG_STATE_UNLOCKED;
+    start.init = kind == AG_ROLE_steward;
+    start.staff_uid = staff_uid;
+    if (kind == AG_ROLE_steward) {
+        ag_give_subkey(*out, in->root, "registry:seal");
+        ag_give_subkey(*out, in->root, "registry:mac");
+    }
+    ag_child_start(*out, &start, conf_text, -1);
+    return ANTAG_OK;
+}
+
+static enum antag_err make_seal(struct init *in, const struct ag_supervisor_options *o,
+                                const char *conf_text)
+{
+    struct ag_child *c;
+    enum antag_err err = start_child(in, AG_ROLE_opener, "seal-create", 0, conf_text, &c);
+
+    if (err != ANTAG_OK)
+        return err;
+    ag_child_task(c, "seal-create", o->seal, o->passphrase_fd);
+    uv_run(&in->loop, UV_RUN_DEFAULT);
+    if (in->done && in->root != NULL)
+        return ANTAG_OK;
+    if (in->fault.err == ANTAG_OK)
+        antag_fault_set(&in->fault, ANTAG_ERR_INTERNAL, NULL,
+                        "the opener ended before the seal was made");
+    return in->fault.err;
+}
+
+static enum antag_err make_registry(struct init *in, const struct ag_supervisor_options *o,
+                                    const char *conf_text)
+{
+    struct ag_child *c;
+    enum antag_err err = start_child(in, AG_ROLE_steward, "", o->staff_uid, conf_text, &c);
+
+    if (err != ANTAG_OK)
+        return err;
+    in->status = -1;
+    uv_run(&in->loop, UV_RUN_DEFAULT);
+    if (in->status != 0)
+        return antag_fault_set(&in->fault, ANTAG_ERR_IO, NULL,
+                               "%s.new could not be made; the log above says why",
+                               in->home.registry);
+    return ANTAG_OK;
+}
+
+static enum antag_err io_fault(struct init *in, const char *path)
+{
+    return antag_fault_set(&in->fault, ANTAG_ERR_IO, NULL, "%s: %s", path, strerror(errno));
+}
+
+/* The configuration stays as it is where the operator has put one. */
+static enum antag_err write_conf(struct init *in, const char *text)
+{
+    int fd = open(in->home.conf, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    size_t len = strlen(text);
+    bool ok;
+
+    if (fd < 0)
+        return errno == EEXIST ? ANTAG_OK : io_fault(in, in->home.conf);
+    ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
+    if (close(fd) != 0 || !ok)
+        return io_fault(in, in->home.conf);
+    return ANTAG_OK;
+}
+
+static enum antag_err rename_new(struct init *in, const char *path)
+{
+    char from[AG_PATH_MAX + 8];
+
+    snprintf(from, sizeof from, "%s.new", path);
+    return rename(from, path) == 0 ? ANTAG_OK : io_fault(in, from);
+}
+
+static enum antag_err sync_folder(struct init *in)
+{
+    int fd = open(in->home.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return ok ? ANTAG_OK : io_fault(in, in->home.dir);
+}
+
+static enum antag_err do_init(struct init *in, const struct ag_supervisor_options *o)
+{
+    struct antag_fault *fault = &in->fault;
+    char *conf_text = NULL;
+    int lock_fd = -1;
+    enum antag_err err;
+
+    if ((err = ag_confine_early(false, o->passphrase_fd >= 0 ? o->passphrase_fd + 1 : 3, fault)) !=
+            ANTAG_OK ||
+        (err = ag_secret_setup(fault)) != ANTAG_OK ||
+        (err = ag_home_init(&in->home, o->home, fault)) != ANTAG_OK ||
+        (err = ag_home_make(&in->home, fault)) != ANTAG_OK ||
+        (err = ag_home_lock(&in->home, &lock_fd, fault)) != ANTAG_OK)
+        goto out;
+    conf_text = ag_conf_document();
+    if (conf_text == NULL || uv_loop_init(&in->loop) != 0) {
+        err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory to start");
+        goto out;
+    }
+    if ((err = make_seal(in, o, conf_text)) != ANTAG_OK ||
+        (err = make_registry(in, o, conf_text)) != ANTAG_OK ||
+        (err = write_conf(in, conf_text)) != ANTAG_OK ||
+        (err = rename_new(in, in->home.registry)) != ANTAG_OK ||
+        (err = rename_new(in, in->home.seal)) != ANTAG_OK)
+        goto out;
+    err = sync_folder(in);
+out:
+    ag_secret_free(in->root);
+    free(conf_text);
+    if (lock_fd >= 0)
+        close(lock_fd);
+    return err;
+}
+
+int ag_supervisor_init(const struct ag_supervisor_options *o)
+{
+    struct init in = {.done = false};
+    enum antag_err err;
+
+    ag_log_setup("init", AG_LOG_WARN);
+    err = do_init(&in, o);
+    if (err != ANTAG_OK)
+        ag_supervisor_print_error(&in.fault, o->json_errors);
+    return antag_err_exit(err);
+}
