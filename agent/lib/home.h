@@ -24,11 +24,13 @@ struct ag_home {
  * length and the limit; a folder name that cannot be made absolute). */
 ANTAG_MUST_CHECK enum antag_err ag_home_init(struct ag_home *h, const char *dir,
                                              struct antag_fault *fault);
-/* Is DIR there, a folder, owned by the caller, with the wanted mode 0711 (or 0755 for the system's)?
+/* Is DIR there, a folder, owned by the caller, no more open than 0711 (or 0755 for the system's)?
  * errors: HOME, NOT_INITIALISED (no root.seal; says which command initialises it). */
 ANTAG_MUST_CHECK enum antag_err ag_home_check(const struct ag_home *h, struct antag_fault *fault);
 /* Make DIR or take an empty one (leftovers of an init that was cut off count as empty), set its mode.
- * errors: ALREADY_INITIALISED, HOME (not empty, not ours, no permission). */
+ * Leftovers are removed under the lock, which is free again on return: two inits can both pass, so the
+ * one that then holds the lock must not replace a root.seal (RENAME_NOREPLACE).
+ * errors: ALREADY_INITIALISED, IN_USE, HOME (not empty, not ours, no permission). */
 ANTAG_MUST_CHECK enum antag_err ag_home_make(const struct ag_home *h, struct antag_fault *fault);
 /* Take the lock file; the descriptor holds it. errors: IN_USE (names the pid), HOME. */
 ANTAG_MUST_CHECK enum antag_err ag_home_lock(const struct ag_home *h, int *fd,
