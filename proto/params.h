@@ -63,6 +63,10 @@ ANTAG_MUST_CHECK enum antag_err antag_params_parse(const struct antag_params *sp
                                                    const msgpack_object *map, void *out,
                                                    struct antag_fault *fault);
 
+/* Does `map` give a parameter of `spec` twice? Asked after BAD_PARAM: a client that does this does not
+ * know what it sends, so its connection is closed behind the answer. */
+bool antag_params_has_twice(const struct antag_params *spec, const msgpack_object *map);
+
 /* The bytes of a str or bin object; false for any other type. */
 bool antag_object_slice(const msgpack_object *o, struct antag_slice *out);
 /* Value of `key` in a map of an answer; NULL when absent or `map` is no map. */

@@ -1,0 +1,157 @@
+#include "proto/staff_methods.h"
+
+#define COUNT(a)    (sizeof(a) / sizeof((a)[0]))
+#define VERSION_MAX UINT32_MAX
+#define WORD_MAX    32         /* roles, regions, types, currencies: short words of a list */
+#define ID_MAX      4294967294 /* uid and gid: the last one means "none" to the kernel */
+#define SCENARIOS   16
+#define OPS         3
+#define METHODS     16
+
+#define TEXT(type, member, required, max) ANTAG_FIELD(type, member, TEXT, required, 1, max, 0)
+#define UINT(type, member, required, min, max)                                                     \
+    ANTAG_FIELD(type, member, UINT, required, min, max, 0)
+#define BOOL(type, member)             ANTAG_FIELD(type, member, BOOL, false, 0, 0, 0)
+#define TEXTS(type, member, max, each) ANTAG_FIELD(type, member, TEXTS, false, 0, max, each)
+#define PROFILE(type, required)        TEXT(type, profile, required, ANTAG_PROFILE_MAX)
+#define VERSION(type, required)        UINT(type, version, required, 1, VERSION_MAX)
+#define KEY_VERSION(type, required)    UINT(type, key_version, required, 1, VERSION_MAX)
+
+static const struct antag_field app_create_fields[] = {
+    TEXT(struct antag_app_create_params, app, true, ANTAG_APP_MAX),
+    TEXT(struct antag_app_create_params, role, true, WORD_MAX),
+    TEXT(struct antag_app_create_params, region, true, WORD_MAX),
+    TEXT(struct antag_app_create_params, product, true, ANTAG_TEXT_MAX),
+    TEXT(struct antag_app_create_params, currency, true, WORD_MAX),
+    TEXT(struct antag_app_create_params, type, false, WORD_MAX),
+    TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),
+    TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field app_fields[] = {
+    TEXT(struct antag_app_params, app, true, ANTAG_APP_MAX),
+};
+
+static const struct antag_field profile_set_fields[] = {
+    PROFILE(struct antag_profile_set_params, true),
+    TEXT(struct antag_profile_set_params, client_id, false, ANTAG_CLIENT_ID_MAX),
+    TEXT(struct antag_profile_set_params, gateway, false, ANTAG_URL_MAX),
+    TEXT(struct antag_profile_set_params, notify_url, false, ANTAG_URL_MAX),
+    UINT(struct antag_profile_set_params, response_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
+    UINT(struct antag_profile_set_params, notification_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
+};
+
+static const struct antag_field profile_fields[] = {
+    PROFILE(struct antag_profile_params, true),
+};
+
+static const struct antag_field profile_opt_fields[] = {
+    PROFILE(struct antag_profile_opt_params, false),
+};
+
+static const struct antag_field key_new_fields[] = {
+    PROFILE(struct antag_key_new_params, true),
+    KEY_VERSION(struct antag_key_new_params, false),
+    TEXT(struct antag_key_new_params, keyring, false, ANTAG_KEYRING_MAX),
+};
+
+static const struct antag_field key_fields[] = {
+    PROFILE(struct antag_key_params, true),
+    VERSION(struct antag_key_params, true),
+};
+
+static const struct antag_field key_export_fields[] = {
+    PROFILE(struct antag_key_export_params, true),
+    VERSION(struct antag_key_export_params, false),
+    BOOL(struct antag_key_export_params, pem),
+};
+
+static const struct antag_field key_suspend_fields[] = {
+    PROFILE(struct antag_key_suspend_params, true),
+    VERSION(struct antag_key_suspend_params, true),
+    TEXT(struct antag_key_suspend_params, reason, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field key_set_fields[] = {
+    PROFILE(struct antag_key_set_params, true),
+    VERSION(struct antag_key_set_params, true),
+    KEY_VERSION(struct antag_key_set_params, true),
+};
+
+static const struct antag_field antom_key_add_fields[] = {
+    PROFILE(struct antag_antom_key_add_params, true),
+    BOOL(struct antag_antom_key_add_params, same_as_other_environment),
+};
+
+static const struct antag_field fence_add_fields[] = {
+    PROFILE(struct antag_fence_add_params, true),
+    TEXT(struct antag_fence_add_params, path, true, ANTAG_GLOB_MAX),
+};
+
+static const struct antag_field fence_id_fields[] = {
+    UINT(struct antag_fence_id_params, fence, true, 1, INT64_MAX),
+};
+
+static const struct antag_field grant_add_fields[] = {
+    PROFILE(struct antag_grant_add_params, true),
+    UINT(struct antag_grant_add_params, uid, false, 0, ID_MAX),
+    UINT(struct antag_grant_add_params, gid, false, 0, ID_MAX),
+    TEXT(struct antag_grant_add_params, unit, false, ANTAG_UNIT_MAX),
+    ANTAG_FIELD(struct antag_grant_add_params, ops, TEXTS, true, 1, OPS, WORD_MAX),
+    TEXTS(struct antag_grant_add_params, methods, METHODS, ANTAG_METHOD_MAX),
+    TEXTS(struct antag_grant_add_params, paths, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
+    BOOL(struct antag_grant_add_params, query),
+    UINT(struct antag_grant_add_params, max_body, false, 0, ANTAG_BODY_MAX),
+};
+
+static const struct antag_field grant_id_fields[] = {
+    UINT(struct antag_grant_id_params, grant, true, 1, INT64_MAX),
+};
+
+#define SPEC(name)                                                                                 \
+    {                                                                                              \
+        name##_fields, COUNT(name##_fields), sizeof(struct antag_##name##_params)                  \
+    }
+#define FIELDS_none                                                                                \
+    {                                                                                              \
+        NULL, 0, sizeof(struct antag_none_params)                                                  \
+    }
+#define FIELDS_app_create    SPEC(app_create)
+#define FIELDS_app           SPEC(app)
+#define FIELDS_profile_set   SPEC(profile_set)
+#define FIELDS_profile       SPEC(profile)
+#define FIELDS_profile_opt   SPEC(profile_opt)
+#define FIELDS_key_new       SPEC(key_new)
+#define FIELDS_key           SPEC(key)
+#define FIELDS_key_export    SPEC(key_export)
+#define FIELDS_key_suspend   SPEC(key_suspend)
+#define FIELDS_key_set       SPEC(key_set)
+#define FIELDS_antom_key_add SPEC(antom_key_add)
+#define FIELDS_fence_add     SPEC(fence_add)
+#define FIELDS_fence_id      SPEC(fence_id)
+#define FIELDS_grant_add     SPEC(grant_add)
+#define FIELDS_grant_id      SPEC(grant_id)
+
+static const struct antag_staff_method_row rows[] = {
+#define ANTAG_ROW(name, params, locked, who, files)                                                \
+    [ANTAG_STAFF_##name] = {#name, locked, ANTAG_ROLE_##who, files, FIELDS_##params},
+    ANTAG_STAFF_METHODS(ANTAG_ROW)
+#undef ANTAG_ROW
+};
+
+const struct antag_staff_method_row *antag_staff_method(struct antag_slice name,
+                                                        enum antag_staff_method *which)
+{
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (!antag_slice_is(name, rows[i].name))
+            continue;
+        *which = (enum antag_staff_method)i;
+        return &rows[i];
+    }
+    return NULL;
+}
+
+const struct antag_staff_method_row *antag_staff_method_row(enum antag_staff_method which)
+{
+    return (size_t)which < COUNT(rows) ? &rows[which] : NULL;
+}
