@@ -1,0 +1,182 @@
+"""A real agent on a home of its own, for tests: init, start, antomctl, kill, stop.
+
+ANTAG_BIN names the folder of the programs under test. Every stop checks that the agent ended with
+status 0 and that no sanitizer wrote a report.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ.get("ANTAG_BIN", "build/release/bin")).resolve()
+SLOW = float(os.environ.get("ANTAG_SLOW", "1"))  # sanitizer builds wait longer
+START_S = 30 * SLOW
+
+
+class CtlError(Exception):
+    """antomctl failed; carries its exit status and the error map."""
+
+    def __init__(self, args, status, error, text):
+        super().__init__(f"antomctl {' '.join(args)}: exit {status}: {error or text}")
+        self.status, self.error, self.text = status, error or {}, text
+        self.name = self.error.get("name")
+
+
+class Agent:
+    def __init__(self, seal="file", passphrase=None, init=True, conf=None):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="antag-"))
+        os.chmod(self.root, 0o755)  # callers of other uids come in
+        self.home = self.root / "home"
+        self.reports = self.root / "reports"
+        self.reports.mkdir(mode=0o777)
+        os.chmod(self.reports, 0o777)
+        self.process = None
+        self.log = self.root / "log"
+        if init:
+            self.init(seal, passphrase)
+        if conf:
+            self.configure(conf)
+
+    # ---- commands
+
+    def env(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ANTOM_AGENT")}
+        for tool in ("ASAN", "UBSAN", "TSAN"):
+            more = env.get(f"{tool}_OPTIONS", "")
+            env[f"{tool}_OPTIONS"] = f"{more}:log_path={self.reports}/{tool.lower()}".lstrip(":")
+        return env
+
+    def init(self, seal="file", passphrase=None):
+        args = ["init", "--seal", seal, "--staff-uid", str(os.getuid())]
+        return self.ctl(*args, input=passphrase)
+
+    def ctl_raw(self, *args, input=None, timeout=None, uid=None):
+        """Run antomctl as it is; the CompletedProcess with bytes."""
+        command = [str(BIN / "antomctl"), "--home", str(self.home), *map(str, args)]
+        if uid is not None:
+            command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command]
+        if isinstance(input, str):
+            input = input.encode()
+        return subprocess.run(command, input=input if input is not None else b"", capture_output=True,
+                              timeout=timeout or 60 * SLOW, env=self.env())
+
+    def ctl(self, *args, input=None, timeout=None, uid=None):
+        """Run antomctl --json; its object, or CtlError."""
+        done = self.ctl_raw("--json", *args, input=input, timeout=timeout, uid=uid)
+        try:
+            value = json.loads(done.stdout) if done.stdout.strip() else {}
+        except ValueError:
+            raise CtlError(args, done.returncode, None, done.stdout + done.stderr) from None
+        if done.returncode != 0:
+            raise CtlError(args, done.returncode, value.get("error"), done.stderr)
+        return value
+
+    def configure(self, text):
+        with open(self.home / "agent.conf", "a") as f:
+            f.write(text)
+
+    # ---- life
+
+    def start(self, wait=True):
+        self.process = subprocess.Popen([str(BIN / "antom-agent"), "--home", str(self.home)],
+                                        stdout=subprocess.PIPE, stderr=open(self.log, "ab"), env=self.env())
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        os.set_blocking(self.process.stdout.fileno(), False)
+        end = time.monotonic() + START_S
+        said = b""
+        while b"ready\n" not in said:
+            assert self.process.poll() is None, f"the agent ended: {self.log.read_text(errors='replace')}"
+            assert time.monotonic() < end, f"not ready in time: {self.log.read_text(errors='replace')}"
+            said += self.process.stdout.read() or b""
+            time.sleep(0.01)
+
+    def stop(self):
+        """SIGTERM; checks the end and the sanitizers' reports."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(timeout=30 * SLOW)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"did not end on SIGTERM: {self.log.read_text(errors='replace')[-4000:]}") from None
+        self.process.stdout.close()
+        self.process = None
+        self.check_reports()
+        assert status == 0, f"exit status {status}: {self.log.read_text(errors='replace')[-4000:]}"
+
+    def kill(self):
+        """SIGKILL the supervisor; the roles end with it."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process = None
+
+    def check_reports(self):
+        for report in self.reports.iterdir():
+            raise AssertionError(f"{report.name}:\n{report.read_text(errors='replace')[:8000]}")
+
+    def remove(self):
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start() if self.process is None else self
+
+    def __exit__(self, *unused):
+        self.remove()
+
+    # ---- looking and touching
+
+    @property
+    def agent_sock(self):
+        return str(self.home / "agent.sock")
+
+    @property
+    def staff_sock(self):
+        return str(self.home / "staff.sock")
+
+    def roles(self):
+        return self.ctl("status")["roles"]
+
+    def pid_of(self, role, name=""):
+        for r in self.roles():
+            if r["role"] == role and r["name"] == name:
+                return r["pid"]
+        raise AssertionError(f"no {role} {name}")
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
+    # ---- the usual set-up
+
+    def make_profile(self, app="shop", env="sandbox", client_id=None, key=True, antom_key=None, uid=None,
+                     ops="sign,verify", query=True):
+        """An application with one profile that can sign and verify; returns its name."""
+        profile = f"{app}/{env}"
+        if app not in [a["app"] for a in self.ctl("app", "list")["apps"]]:
+            self.ctl("app", "create", app, "--role", "merchant", "--region", "SG", "--product", "Checkout",
+                     "--currency", "USD")
+        if client_id is None:
+            client_id = f"{'SANDBOX_' if env == 'sandbox' else ''}5X{app}"
+        self.ctl("profile", "set", profile, "--client-id", client_id, "--gateway",
+                 "https://open-sea-global.alipay.com")
+        if key:
+            self.ctl("key", "generate", profile)
+        if antom_key is not None:
+            self.ctl("antom-key", "add", profile, input=antom_key)
+        more = ["--query"] if query else []
+        self.ctl("grant", "add", profile, "--uid", os.getuid() if uid is None else uid, "--ops", ops, *more)
+        return profile
