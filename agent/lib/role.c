@@ -306,6 +306,8 @@ void ag_role_end(struct ag_role *r, int exit_status)
 /* Close what is left so that leak checkers see a clean end; the process is about to exit. */
 static void finish(struct ag_role *r)
 {
+    if (r->ops->on_end != NULL)
+        r->ops->on_end(r, r->ctx);
     ag_chan_close(r->control);
     for (int i = 0; i < 100 && uv_run(&r->loop, UV_RUN_NOWAIT) != 0; i++)
         continue;

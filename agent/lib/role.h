@@ -23,7 +23,7 @@
  *                        event done {type}         the task is done; type of the seal (import: absent).
  *                                                  seal-create leaves its file as SEAL.new, synced; the
  *                                                  supervisor renames it to SEAL as the last step of init
- *                        event failed {error}      the error map of proto/message.h
+ *                        event failed {...}        the error map of proto/message.h, and type where it is known
  *                        After either the opener ends.
  */
 #ifndef AG_LIB_ROLE_H
@@ -80,6 +80,9 @@ struct ag_role_ops {
     /* opener: its one task. `type` is "" when absent; what is left in `fds` is closed afterwards. */
     void (*on_task)(struct ag_role *r, const char *task, const char *type, struct ag_fds *fds,
                     void *ctx);
+    /* The role has ended, for whatever reason, and the loop does not run: close what stands on it (running
+     * it is allowed). NULL: nothing does. */
+    void (*on_end)(struct ag_role *r, void *ctx);
 };
 
 /* Confine, set up secrets and log, read the control channel until ag_role_end(). Returns the exit
