@@ -1,0 +1,42 @@
+/* What ring.c and orders.c share. */
+#ifndef AG_KEEPER_RING_INTERNAL_H
+#define AG_KEEPER_RING_INTERNAL_H
+
+#include "agent/keeper/keytable.h"
+#include "agent/keeper/ring.h"
+#include "agent/keeper/worker.h"
+#include "agent/lib/chan.h"
+
+#define AG_RING_WORKS_MAX     16384 /* loads and generations under way */
+#define AG_RING_GENERATES_MAX 8
+
+struct ag_ring_work;
+
+struct ag_ring {
+    struct ag_ring_conf conf;
+    struct ag_grace grace;
+    uv_poll_t wake; /* grace.wake_fd */
+    bool wake_open;
+    struct ag_backend *backend;
+    struct ag_keytable *keys;
+    struct ag_workers *workers;
+    bool ready, draining, closing;
+
+    struct ag_chan *steward;
+    uint64_t steward_number; /* raised when the channel ends or is replaced */
+
+    uint64_t load_number; /* raised by begin */
+    bool loading;
+    bool load_end_asked; /* waits for loads under way */
+    uint32_t load_end_id;
+
+    struct ag_ring_work *works;
+    size_t work_count, generate_count;
+};
+
+/* A request of the steward; everything it asks for is answered once, now or later. */
+void ag_orders_take(struct ag_ring *ring, const struct antag_message *m);
+/* The steward's channel has gone: forget what it waits for. */
+void ag_orders_abandon(struct ag_ring *ring);
+
+#endif

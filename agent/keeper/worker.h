@@ -1,0 +1,43 @@
+/* worker: the threads of a keeper that sign. They share the lanes to the front's threads: each waits in
+ * an epoll set of its own, every lane stands in all of them, and the kernel wakes one sleeper for a
+ * packet. Nothing here takes a lock. */
+#ifndef AG_KEEPER_WORKER_H
+#define AG_KEEPER_WORKER_H
+
+#include "agent/keeper/keytable.h"
+
+#define AG_WORKERS_MAX  64 /* threads */
+#define AG_LANES_MAX    64 /* threads of the front */
+/* A lane whose front does not take answers for this long is dropped, so that its jobs end with RETRY. */
+#define AG_LANE_FULL_MS 1000
+
+struct ag_workers;
+
+/* What signing needs; borrowed, outlives the workers. The grace has `count` readers. */
+struct ag_workers_conf {
+    size_t count; /* threads, 1..AG_WORKERS_MAX */
+    struct ag_grace *grace;
+    struct ag_keytable *keys;
+    struct ag_backend *backend;
+};
+
+/* Starts the threads. errors: NO_MEMORY, IO. */
+ANTAG_MUST_CHECK enum antag_err ag_workers_start(const struct ag_workers_conf *conf,
+                                                 struct ag_workers **out);
+/* true: a handle that is not in the table may yet come, so its jobs end with RETRY. At first: true. */
+void ag_workers_set_loading(struct ag_workers *ws, bool loading);
+
+/* Loop's thread. Takes `fd`; an older lane of that number ends. errors: BAD_PARAM (number), NO_MEMORY,
+ * IO. */
+ANTAG_MUST_CHECK enum antag_err ag_workers_add_lane(struct ag_workers *ws, uint32_t number, int fd);
+/* Loop's thread, after the grace's wake_fd: closes lanes that workers found ended or malformed. */
+void ag_workers_reap_lanes(struct ag_workers *ws);
+
+/* Let the threads finish what lies in the lanes, at most `for_ms`, then end; the grace is woken when the
+ * last has. */
+void ag_workers_drain(struct ag_workers *ws, int64_t for_ms);
+bool ag_workers_are_done(struct ag_workers *ws);
+/* Ends the threads after their batch, closes the lanes, frees. Waits for the threads. NULL accepted. */
+void ag_workers_stop(struct ag_workers *ws);
+
+#endif
