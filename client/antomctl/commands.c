@@ -1,0 +1,413 @@
+/* commands: every command of antomctl, as data. */
+#include "client/antomctl/ctl.h"
+#include "client/antomctl/view.h"
+
+#define ARGS(...) ((const struct ctl_arg[]){__VA_ARGS__, {.name = NULL}})
+#define PROFILE                                                                                    \
+    {                                                                                              \
+        "APP/ENV", NULL, CTL_TEXT, true, "profile", "application and environment"                  \
+    }
+#define PROFILE_OPT                                                                                \
+    {                                                                                              \
+        "APP/ENV", NULL, CTL_TEXT, false, "profile", "only those of this profile"                  \
+    }
+#define APP                                                                                        \
+    {                                                                                              \
+        "NAME", NULL, CTL_TEXT, true, "app", "name of the application: a-z, 0-9, -"                \
+    }
+#define VERSION                                                                                    \
+    {                                                                                              \
+        "VERSION", NULL, CTL_UINT, true, "version", "as `list` shows it: 1, 2, 3"                  \
+    }
+#define KEY_VERSION(required)                                                                      \
+    {                                                                                              \
+        "--key-version", "N", CTL_UINT, (required), "key_version",                                 \
+            "what the Signature header says as keyVersion (1 unless Antom told you otherwise)"     \
+    }
+#define KEYRING                                                                                    \
+    {                                                                                              \
+        "--keyring", "NAME", CTL_TEXT, false, "keyring", "where it lives (soft)"                   \
+    }
+#define FILE_IN(what)                                                                              \
+    {                                                                                              \
+        "--file", "PATH", CTL_TEXT, false, NULL, what                                              \
+    }
+#define PATH_GLOB                                                                                  \
+    {                                                                                              \
+        "--path", "GLOB", CTL_TEXTS, false, "paths",                                               \
+            "path it covers (all): * stays inside a segment, ** crosses; may be repeated"          \
+    }
+#define BODY                                                                                       \
+    {                                                                                              \
+        "--body", "FILE|-", CTL_TEXT, true, NULL, "the bytes of the body; - is standard input"     \
+    }
+#define METHOD_URI                                                                                 \
+    {"METHOD", NULL, CTL_TEXT, true, "method", "HTTP method, capitals: POST"},                     \
+    {                                                                                              \
+        "URI", NULL, CTL_TEXT, true, "uri", "path and query, as on the request line"               \
+    }
+#define VERIFY_OPTIONS                                                                             \
+    ARGS({"--header", "'NAME: VALUE'", CTL_TEXTS, true, NULL,                                      \
+          "a header as it was received; may be repeated"},                                         \
+         BODY,                                                                                     \
+         {"--max-age-ms", "N", CTL_UINT, false, "max_age_ms",                                      \
+          "how old it may be (the profile's setting); 0: any age"})
+
+const struct ctl_arg ctl_global_options[] = {
+    {"--home", "DIR", CTL_TEXT, false, NULL, "the agent's folder (or ANTOM_AGENT_HOME)"},
+    {"--json", NULL, CTL_FLAG, false, NULL, "print one JSON object"},
+    {"--help", NULL, CTL_FLAG, false, NULL, "what a command does, with an example"},
+    {.name = NULL},
+};
+
+const struct ctl_command ctl_commands[] = {
+    {
+        .words = "init",
+        .options = ARGS(
+            {"--seal", "file|passphrase", CTL_TEXT, false, NULL,
+             "what protects the root key (file: opens by itself)"},
+            {"--staff-uid", "N", CTL_UINT, false, NULL, "the first member of staff (your own uid)"},
+            {"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
+             "where the passphrase stands; else standard input or the terminal"},
+            {"--file", "PATH", CTL_TEXT, false, NULL, NULL}),
+        .run = ctl_run_init,
+        .render = ctl_render_init,
+        .help = "Make the home of a new agent: configuration, root key, registry",
+        .example = "--home /srv/antom init --seal file",
+    },
+    {
+        .words = "status",
+        .options =
+            ARGS({"--wait", "SECONDS", CTL_UINT, false, NULL, "wait until both sockets answer"}),
+        .method = "status",
+        .flags = CTL_SAFE,
+        .run = ctl_run_status,
+        .render = ctl_render_status,
+        .help = "Show the agent, its parts, and what each profile can do",
+        .example = "status --wait 30",
+    },
+    {
+        .words = "doctor",
+        .flags = CTL_SAFE,
+        .run = ctl_run_doctor,
+        .render = ctl_render_doctor,
+        .help = "Look for what is wrong, and say what mends it",
+        .notes = "Works without a running agent. Exit status 4 when something is wrong.",
+        .example = "doctor",
+    },
+    {
+        .words = "version",
+        .run = ctl_run_version,
+        .render = ctl_render_version,
+        .help = "Show the versions of antomctl and of the agent",
+        .example = "version",
+    },
+    {
+        .words = "lock",
+        .method = "lock",
+        .view = &ctl_view_state,
+        .help = "Wipe root key and keys from memory: nothing is signed until unlock",
+        .example = "lock",
+    },
+    {
+        .words = "unlock",
+        .options = ARGS({"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
+                         "where the passphrase stands; else standard input or the terminal"},
+                        {"--file", "PATH", CTL_TEXT, false, NULL, NULL}),
+        .method = "unlock",
+        .flags = CTL_SLOW,
+        .run = ctl_run_unlock,
+        .view = &ctl_view_state,
+        .help = "Open the root key's seal",
+        .example = "unlock",
+    },
+    {
+        .words = "app create",
+        .positionals = ARGS(APP),
+        .options = ARGS(
+            {"--role", "merchant|acquirer|isv", CTL_TEXT, true, "role", "what we are to Antom"},
+            {"--region", "CC", CTL_TEXT, true, "region", "two letters: SG; never changes"},
+            {"--product", "TEXT", CTL_TEXT, true, "product", "the Antom product it uses"},
+            {"--currency", "CCC", CTL_TEXT, true, "currency", "test currency: SGD"},
+            {"--type", "TEXT", CTL_TEXT, false, "type", "type of the integration"},
+            {"--scenario", "TEXT", CTL_TEXTS, false, "scenarios", "may be repeated"},
+            {"--description", "TEXT", CTL_TEXT, false, "description", "for people"}),
+        .method = "app_create",
+        .view = &ctl_view_app_made,
+        .help = "Make an application with its sandbox and live profiles, both empty",
+        .example = "app create shop --role merchant --region SG --product CASHIER_PAYMENT "
+                   "--currency SGD",
+    },
+    {
+        .words = "app list",
+        .method = "app_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_apps,
+        .help = "List the applications",
+        .example = "app list",
+    },
+    {
+        .words = "app show",
+        .positionals = ARGS(APP),
+        .method = "app_show",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_app,
+        .help = "Show an application and its profiles",
+        .example = "app show shop",
+    },
+    {
+        .words = "profile set",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(
+            {"--client-id", "ID", CTL_TEXT, false, "client_id", "as Antom's dashboard shows it"},
+            {"--gateway", "URL", CTL_TEXT, false, "gateway", "https://host, without a path"},
+            {"--notify-url", "URL", CTL_TEXT, false, "notify_url",
+             "where Antom sends notifications"},
+            {"--response-max-age-ms", "N", CTL_UINT, false, "response_max_age_ms",
+             "how old a response may be; 0: any age"},
+            {"--notification-max-age-ms", "N", CTL_UINT, false, "notification_max_age_ms",
+             "how old a notification may be; 0: any age"}),
+        .method = "profile_set",
+        .check = ctl_check_profile_set,
+        .view = &ctl_view_profile,
+        .help = "Change what is given, leave the rest",
+        .example = "profile set shop/sandbox --client-id SANDBOX_5X00000000000001 "
+                   "--gateway https://open-sea-global.alipay.com",
+    },
+    {
+        .words = "profile show",
+        .positionals = ARGS(PROFILE),
+        .method = "profile_show",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_profile,
+        .help = "Show a profile and what it still lacks",
+        .example = "profile show shop/sandbox",
+    },
+    {
+        .words = "key generate",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(KEY_VERSION(false), KEYRING),
+        .method = "key_generate",
+        .flags = CTL_SLOW,
+        .view = &ctl_view_key_made,
+        .help = "Make a merchant key; the first of a profile signs at once, later ones are staged",
+        .example = "key generate shop/sandbox",
+    },
+    {
+        .words = "key import",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(KEY_VERSION(false), FILE_IN("the private key; else standard input"),
+                        {"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
+                         "what an encrypted key opens with; else asked on the terminal"},
+                        KEYRING),
+        .method = "key_import",
+        .flags = CTL_SLOW,
+        .run = ctl_run_key_import,
+        .view = &ctl_view_key_made,
+        .help = "Take a merchant key that exists: PKCS#8 or PKCS#1, PEM, DER or bare base64",
+        .example = "key import shop/sandbox --file merchant.pem",
+    },
+    {
+        .words = "key list",
+        .positionals = ARGS(PROFILE),
+        .method = "key_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_keys,
+        .help = "List the merchant keys of a profile",
+        .example = "key list shop/sandbox",
+    },
+    {
+        .words = "key show",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "key_show",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_key_shown,
+        .help = "Show a merchant key and its public half",
+        .example = "key show shop/sandbox 1",
+    },
+    {
+        .words = "key export",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS({"--version", "N", CTL_UINT, false, "version",
+                         "the active key, or the only staged one"},
+                        {"--pem", NULL, CTL_FLAG, false, "pem", "PEM instead of bare base64"}),
+        .method = "key_export",
+        .flags = CTL_SAFE,
+        .render = ctl_render_key_export,
+        .help = "Print a public key as Antom's dashboard takes it",
+        .notes = "Only the key on standard output; its SHA-256 fingerprint on standard error.",
+        .example = "key export shop/sandbox --pem",
+    },
+    {
+        .words = "key activate",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "key_activate",
+        .view = &ctl_view_key,
+        .help = "Make it the key that signs; the one before goes on waiting, one step from active",
+        .example = "key activate shop/sandbox 2",
+    },
+    {
+        .words = "key suspend",
+        .positionals = ARGS(PROFILE, VERSION),
+        .options = ARGS({"--reason", "TEXT", CTL_TEXT, false, "reason", "kept with the key"}),
+        .method = "key_suspend",
+        .view = &ctl_view_key,
+        .help = "Stop a key at once",
+        .example = "key suspend shop/sandbox 1 --reason 'seen in a log'",
+    },
+    {
+        .words = "key resume",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "key_resume",
+        .view = &ctl_view_key,
+        .help = "Let a suspended key go on in the state it was stopped in",
+        .example = "key resume shop/sandbox 1",
+    },
+    {
+        .words = "key set",
+        .positionals = ARGS(PROFILE, VERSION),
+        .options = ARGS(KEY_VERSION(true)),
+        .method = "key_set",
+        .view = &ctl_view_key,
+        .help = "Set what the Signature header says as keyVersion",
+        .example = "key set shop/sandbox 2 --key-version 2",
+    },
+    {
+        .words = "antom-key add",
+        .positionals = ARGS(PROFILE),
+        .options =
+            ARGS(FILE_IN("the public key; else standard input"),
+                 {"--same-as-other-environment", NULL, CTL_FLAG, false, "same_as_other_environment",
+                  "take it although the other environment has the same one"}),
+        .method = "antom_key_add",
+        .flags = CTL_SLOW,
+        .run = ctl_run_antom_key_add,
+        .view = &ctl_view_antom_key,
+        .help = "Trust a public key of Antom; the one before goes on verifying for a while",
+        .example = "antom-key add shop/sandbox --file antom.pem",
+    },
+    {
+        .words = "antom-key list",
+        .positionals = ARGS(PROFILE_OPT),
+        .method = "antom_key_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_antom_keys,
+        .help = "List the Antom keys",
+        .example = "antom-key list shop/sandbox",
+    },
+    {
+        .words = "antom-key revoke",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "antom_key_revoke",
+        .view = &ctl_view_antom_key,
+        .help = "Stop trusting an Antom key, at once and for good",
+        .example = "antom-key revoke shop/sandbox 1",
+    },
+    {
+        .words = "fence add",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS({"--path", "GLOB", CTL_TEXT, true, "path", "the path that is excepted"}),
+        .method = "fence_add",
+        .view = &ctl_view_fence,
+        .help = "Except a path from the fence between sandbox and live",
+        .example = "fence add shop/live --path '/ams/sandbox/api/v1/ping'",
+    },
+    {
+        .words = "fence list",
+        .positionals = ARGS(PROFILE_OPT),
+        .method = "fence_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_fences,
+        .help = "List the exceptions from the fence",
+        .example = "fence list",
+    },
+    {
+        .words = "fence remove",
+        .positionals = ARGS({"FENCE|APP/ENV", NULL, CTL_TEXT, true, NULL,
+                             "number of the exception, or its profile, with --path"}),
+        .options = ARGS({"--path", "GLOB", CTL_TEXT, false, NULL, "the path as it was added"}),
+        .method = "fence_remove",
+        .check = ctl_check_fence_remove,
+        .run = ctl_run_fence_remove,
+        .view = &ctl_view_fence,
+        .help = "Take an exception from the fence away",
+        .example = "fence remove shop/live --path '/ams/sandbox/api/v1/ping'",
+    },
+    {
+        .words = "grant add",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(
+            {"--uid", "N", CTL_UINT, false, "uid", "processes of this user,"},
+            {"--gid", "N", CTL_UINT, false, "gid", "or of this group,"},
+            {"--unit", "NAME", CTL_TEXT, false, "unit", "or of this systemd unit"},
+            {"--ops", "sign,verify,explain", CTL_LIST, true, "ops", "what they may do"}, PATH_GLOB,
+            {"--method", "GLOB", CTL_TEXTS, false, "methods",
+             "HTTP method it covers (all); may be repeated"},
+            {"--query", NULL, CTL_FLAG, false, "query", "signing a URI with a query, too"},
+            {"--max-body", "BYTES", CTL_UINT, false, "max_body", "largest body (1 MiB)"}),
+        .method = "grant_add",
+        .check = ctl_check_grant_add,
+        .view = &ctl_view_grant,
+        .help = "Let a local user, group or unit sign or verify; everybody else may not",
+        .example = "grant add shop/sandbox --uid 1000 --ops sign,verify "
+                   "--path '/ams/api/v1/payments/**'",
+    },
+    {
+        .words = "grant list",
+        .positionals = ARGS(PROFILE_OPT),
+        .method = "grant_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_grants,
+        .help = "List who may do what",
+        .example = "grant list shop/sandbox",
+    },
+    {
+        .words = "grant remove",
+        .positionals = ARGS({"GRANT", NULL, CTL_UINT, true, "grant", "number, as `list` shows it"}),
+        .method = "grant_remove",
+        .view = &ctl_view_grant,
+        .help = "Take a grant away",
+        .example = "grant remove 3",
+    },
+    {
+        .words = "sign",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = ARGS(
+            BODY, {"--time", "TEXT", CTL_TEXT, false, "time", "Request-Time (the agent's clock)"},
+            {"--merchant", "ID", CTL_TEXT, false, "merchant",
+             "for this merchant, with its Agent-Token"}),
+        .flags = CTL_SAFE,
+        .run = ctl_run_sign,
+        .render = ctl_render_sign,
+        .help = "Sign a request as a payment service would, and print its headers",
+        .notes = "Needs a grant for your uid, as every caller does.",
+        .example = "sign shop/sandbox POST /ams/api/v1/payments/pay --body pay.json",
+    },
+    {
+        .words = "verify response",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = VERIFY_OPTIONS,
+        .flags = CTL_SAFE,
+        .run = ctl_run_verify_response,
+        .render = ctl_render_verify,
+        .help = "Check that a response comes from Antom; METHOD and URI are the request's",
+        .notes = "Exit status 5 when it is not proven. Needs a grant for your uid.",
+        .example = "verify response shop/sandbox POST /ams/api/v1/payments/pay "
+                   "--header 'client-id: ...' --header 'response-time: ...' "
+                   "--header 'signature: ...' --body answer.json",
+    },
+    {
+        .words = "verify notification",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = VERIFY_OPTIONS,
+        .flags = CTL_SAFE,
+        .run = ctl_run_verify_notification,
+        .render = ctl_render_verify,
+        .help = "Check that a notification comes from Antom; URI is the raw target at our endpoint",
+        .notes = "Exit status 5 when it is not proven. Needs a grant for your uid.",
+        .example = "verify notification shop/sandbox POST /notify "
+                   "--header 'client-id: ...' --header 'request-time: ...' "
+                   "--header 'signature: ...' --body notice.json",
+    },
+    {.words = NULL},
+};

@@ -1,0 +1,74 @@
+/* ctl: what every command of antomctl works with, and the calls they share. */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <jansson.h>
+
+#include "agent/lib/home.h"
+#include "agent/lib/secret.h"
+#include "client/antomctl/args.h"
+#include "client/antomctl/print.h"
+#include "proto/writer.h"
+
+#define CTL_ANSWER_MS 30000
+#define CTL_SLOW_MS   120000 /* Argon2id, and the checks of an imported key */
+#define CTL_LINE_MAX  640
+
+struct ctl {
+    struct ctl_line line;
+    struct ag_home home;
+    const char *home_dir; /* --home or ANTOM_AGENT_HOME; NULL: the system paths */
+    bool colour;          /* of standard output */
+    int exit_status;      /* of a command that did its work and found trouble; else 0 */
+};
+
+enum ctl_socket { CTL_STAFF, CTL_AGENT };
+
+/* Write the pairs of all arguments that name a parameter; the caller opens and ends the map. */
+void ctl_pairs(const struct ctl *c, struct antag_writer *w);
+/* Ask a method with the packed map in `params` (finished by the caller; NULL: an empty map), and with
+ * copies of `secrets` in sealed memory files. Waits CTL_ANSWER_MS, or CTL_SLOW_MS where the row says so.
+ * errors: those of ctl_conn_ask. */
+ANTAG_MUST_CHECK enum antag_err ctl_ask(struct ctl *c, enum ctl_socket where, const char *method,
+                                        struct antag_writer *params,
+                                        const struct ag_secret *const *secrets, size_t secret_count,
+                                        json_t **result, struct antag_fault *fault);
+/* The same without secrets, with a waiting time of its own. */
+ANTAG_MUST_CHECK enum antag_err ctl_ask_within(struct ctl *c, enum ctl_socket where,
+                                               const char *method, struct antag_writer *params,
+                                               int64_t timeout_ms, json_t **result,
+                                               struct antag_fault *fault);
+/* Ask the command's own method with what its arguments say. */
+ctl_run ctl_run_method;
+
+/* "antomctl ..." as it must be typed for this home; the rest is a printf format. */
+void ctl_command_text(const struct ctl *c, char out[CTL_LINE_MAX], const char *fmt, ...)
+    ANTAG_PRINTF(3, 4);
+/* How the agent of this home is started. */
+void ctl_start_text(const struct ctl *c, char out[CTL_LINE_MAX]);
+/* Prints "next: antomctl ..." */
+void ctl_next(const struct ctl *c, const char *fmt, ...) ANTAG_PRINTF(2, 3);
+/* One line of text on standard output, from the agent or not, escaped and broken at CTL_WIDTH. */
+void ctl_say(const char *text);
+
+/* What to do about an error: the advice of its class, or better where antomctl knows better. */
+void ctl_advice(const struct ctl *c, const struct antag_fault *fault, char out[CTL_LINE_MAX]);
+
+/* The bytes of --body (a file, or "-": standard input), at most ANTAG_BODY_MAX. *bytes is the caller's.
+ * errors: BAD_PARAM, NO_MEMORY. */
+ANTAG_MUST_CHECK enum antag_err ctl_read_body(const char *path, uint8_t **bytes, size_t *len,
+                                              struct antag_fault *fault);
+
+ctl_run ctl_run_status, ctl_run_doctor, ctl_run_version, ctl_run_init;
+ctl_run ctl_run_sign, ctl_run_verify_response, ctl_run_verify_notification;
+ctl_run ctl_run_key_import, ctl_run_antom_key_add, ctl_run_unlock, ctl_run_fence_remove;
+ctl_check ctl_check_profile_set, ctl_check_grant_add, ctl_check_fence_remove;
+ctl_render ctl_render_status, ctl_render_doctor, ctl_render_version, ctl_render_init;
+ctl_render ctl_render_sign, ctl_render_verify, ctl_render_key_export;
+
+/* help.c */
+void ctl_help_all(FILE *out, bool colour);
+void ctl_help_group(FILE *out, bool colour, const char *group);
+void ctl_help_command(FILE *out, bool colour, const struct ctl_command *command);
+
+#endif

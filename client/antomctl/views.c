@@ -1,0 +1,192 @@
+/* views: which keys of which result are shown, and what comes next. Data, and the hints. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/antomctl/json.h"
+#include "client/antomctl/view.h"
+
+#define COLUMNS(...) ((const struct ctl_column[]){__VA_ARGS__, {NULL, NULL, CTL_AS_TEXT}})
+
+/* ---- applications and profiles */
+
+static const struct ctl_column PROFILE_ROWS[] = {
+    {"PROFILE", "profile", CTL_AS_TEXT},   {"CLIENT ID", "client_id", CTL_AS_TEXT},
+    {"KEY", "active_version", CTL_AS_INT}, {"ANTOM KEY", "antom_version", CTL_AS_INT},
+    {"MISSING", "missing", CTL_AS_LINES},  {NULL, NULL, CTL_AS_TEXT},
+};
+
+static void after_app(struct ctl *c, const json_t *app)
+{
+    (void)putchar('\n');
+    ctl_view_rows(c, PROFILE_ROWS, json_object_get(app, "profiles"));
+}
+
+static void after_app_made(struct ctl *c, const json_t *app)
+{
+    after_app(c, app);
+    (void)putchar('\n');
+    ctl_next(c, "profile set %s/sandbox --client-id ID --gateway URL", ctl_json_text(app, "app"));
+}
+
+#define APP_COLUMNS                                                                                \
+    COLUMNS({"application", "app", CTL_AS_TEXT}, {"role", "role", CTL_AS_TEXT},                    \
+            {"type", "type", CTL_AS_TEXT}, {"region", "region", CTL_AS_TEXT},                      \
+            {"product", "product", CTL_AS_TEXT}, {"scenarios", "scenarios", CTL_AS_LINES},         \
+            {"currency", "currency", CTL_AS_TEXT}, {"description", "description", CTL_AS_TEXT},    \
+            {"created", "created_at_ms", CTL_AS_TIME})
+
+const struct ctl_view ctl_view_app = {.columns = APP_COLUMNS, .after = after_app};
+const struct ctl_view ctl_view_app_made = {.columns = APP_COLUMNS, .after = after_app_made};
+
+const struct ctl_view ctl_view_apps = {
+    .list = "apps",
+    .columns =
+        COLUMNS({"APPLICATION", "app", CTL_AS_TEXT}, {"ROLE", "role", CTL_AS_TEXT},
+                {"REGION", "region", CTL_AS_TEXT}, {"PRODUCT", "product", CTL_AS_TEXT},
+                {"CURRENCY", "currency", CTL_AS_TEXT}, {"PROFILES", "profiles", CTL_AS_PROFILES}),
+    .empty = "There is no application yet.",
+    .empty_next = "app create shop --role merchant --region SG --product CASHIER_PAYMENT "
+                  "--currency SGD",
+};
+
+static bool lacks(const json_t *profile, const char *key)
+{
+    return ctl_json_text(profile, key)[0] == '\0';
+}
+
+/* One step at a time: the first thing that is missing. */
+static void after_profile(struct ctl *c, const json_t *profile)
+{
+    const char *name = ctl_json_text(profile, "profile");
+    int64_t version = 0;
+
+    if (lacks(profile, "client_id"))
+        ctl_next(c, "profile set %s --client-id ID", name);
+    else if (!ctl_json_int(profile, "active_version", &version) || version == 0)
+        ctl_next(c, "key generate %s", name);
+    else if (!ctl_json_int(profile, "antom_version", &version) || version == 0)
+        ctl_next(c, "antom-key add %s --file FILE", name);
+}
+
+const struct ctl_view ctl_view_profile = {
+    .columns = COLUMNS(
+        {"profile", "profile", CTL_AS_TEXT}, {"client id", "client_id", CTL_AS_TEXT},
+        {"gateway", "gateway", CTL_AS_TEXT}, {"notifications to", "notify_url", CTL_AS_TEXT},
+        {"response age", "response_max_age_ms", CTL_AS_AGE},
+        {"notification age", "notification_max_age_ms", CTL_AS_AGE},
+        {"launched", "launched", CTL_AS_BOOL}, {"merchant key", "active_version", CTL_AS_INT},
+        {"Antom key", "antom_version", CTL_AS_INT}, {"missing", "missing", CTL_AS_LINES}),
+    .after = after_profile,
+};
+
+/* ---- merchant keys */
+
+#define KEY_COLUMNS                                                                                \
+    {"profile", "profile", CTL_AS_TEXT}, {"version", "version", CTL_AS_INT},                       \
+        {"state", "state", CTL_AS_STATE}, {"since", "state_since_ms", CTL_AS_TIME},                \
+        {"reason", "reason", CTL_AS_TEXT}, {"waits for", NULL, CTL_AS_WAITS},                      \
+        {"key_version", "key_version", CTL_AS_INT}, {"keyring", "keyring", CTL_AS_TEXT},           \
+        {"bits", "bits", CTL_AS_INT}, {"origin", "origin", CTL_AS_TEXT},                           \
+        {"created", "created_at_ms", CTL_AS_TIME},                                                 \
+    {                                                                                              \
+        "fingerprint", "fingerprint", CTL_AS_TEXT                                                  \
+    }
+
+static void after_key_made(struct ctl *c, const json_t *key)
+{
+    const char *profile = ctl_json_text(key, "profile");
+    bool is_active = strcmp(ctl_json_text(key, "state"), "active") == 0;
+    int64_t version = 0;
+
+    (void)ctl_json_int(key, "version", &version);
+    (void)putchar('\n');
+    ctl_say(is_active
+                ? "It signs now. Give its public half to Antom's dashboard:"
+                : "It is staged. Give its public half to Antom's dashboard, then activate it:");
+    ctl_next(c, "key export %s --version %" PRId64, profile, version);
+    if (!is_active)
+        ctl_next(c, "key activate %s %" PRId64, profile, version);
+}
+
+static void after_key_shown(struct ctl *c, const json_t *key)
+{
+    (void)c;
+    (void)putchar('\n');
+    /* in one line, to be copied */
+    char *text =
+        ctl_clean_lines(ctl_json_text(key, "public_key"), strlen(ctl_json_text(key, "public_key")));
+    (void)printf("%s\n", text);
+    free(text);
+}
+
+const struct ctl_view ctl_view_key = {.columns = COLUMNS(KEY_COLUMNS)};
+const struct ctl_view ctl_view_key_made = {.columns = COLUMNS(KEY_COLUMNS),
+                                           .after = after_key_made};
+const struct ctl_view ctl_view_key_shown = {.columns = COLUMNS(KEY_COLUMNS),
+                                            .after = after_key_shown};
+
+const struct ctl_view ctl_view_keys = {
+    .list = "keys",
+    .columns = COLUMNS({"VERSION", "version", CTL_AS_INT}, {"STATE", "state", CTL_AS_STATE},
+                       {"KEY_VERSION", "key_version", CTL_AS_INT}, {"BITS", "bits", CTL_AS_INT},
+                       {"SINCE", "state_since_ms", CTL_AS_TIME}, {"WAITS FOR", NULL, CTL_AS_WAITS},
+                       {"FINGERPRINT", "fingerprint", CTL_AS_TEXT}),
+    .empty = "This profile has no merchant key yet.",
+    .empty_next = "key generate %s",
+};
+
+/* ---- Antom keys */
+
+const struct ctl_view ctl_view_antom_key = {
+    .columns = COLUMNS({"profile", "profile", CTL_AS_TEXT}, {"version", "version", CTL_AS_INT},
+                       {"state", "state", CTL_AS_STATE}, {"since", "state_since_ms", CTL_AS_TIME},
+                       {"until", "until_ms", CTL_AS_TIME}, {"bits", "bits", CTL_AS_INT},
+                       {"created", "created_at_ms", CTL_AS_TIME},
+                       {"fingerprint", "fingerprint", CTL_AS_TEXT}),
+};
+
+const struct ctl_view ctl_view_antom_keys = {
+    .list = "antom_keys",
+    .columns =
+        COLUMNS({"PROFILE", "profile", CTL_AS_TEXT}, {"VERSION", "version", CTL_AS_INT},
+                {"STATE", "state", CTL_AS_STATE}, {"SINCE", "state_since_ms", CTL_AS_TIME},
+                {"UNTIL", "until_ms", CTL_AS_TIME}, {"FINGERPRINT", "fingerprint", CTL_AS_TEXT}),
+    .empty = "There is no Antom key yet, so nothing can be verified.",
+    .empty_next = "antom-key add %s --file FILE",
+};
+
+/* ---- grants and fence exceptions */
+
+#define GRANT_COLUMNS(G, P, W, O, M, A, Q, B)                                                      \
+    COLUMNS({G, "grant", CTL_AS_INT}, {P, "profile", CTL_AS_TEXT}, {W, NULL, CTL_AS_WHO},          \
+            {O, "ops", CTL_AS_LINES}, {M, "methods", CTL_AS_LIST}, {A, "paths", CTL_AS_LIST},      \
+            {Q, "query", CTL_AS_BOOL}, {B, "max_body", CTL_AS_BYTES})
+
+const struct ctl_view ctl_view_grant = {
+    .columns =
+        GRANT_COLUMNS("grant", "profile", "who", "may", "methods", "paths", "with query", "body"),
+};
+
+const struct ctl_view ctl_view_grants = {
+    .list = "grants",
+    .columns = GRANT_COLUMNS("GRANT", "PROFILE", "WHO", "MAY", "METHODS", "PATHS", "QUERY", "BODY"),
+    .empty = "There is no grant: nobody may sign or verify.",
+    .empty_next = "grant add %s --uid N --ops sign,verify",
+};
+
+const struct ctl_view ctl_view_fence = {
+    .columns = COLUMNS({"fence", "fence", CTL_AS_INT}, {"profile", "profile", CTL_AS_TEXT},
+                       {"excepted path", "path", CTL_AS_TEXT}),
+};
+
+const struct ctl_view ctl_view_fences = {
+    .list = "fences",
+    .columns = COLUMNS({"FENCE", "fence", CTL_AS_INT}, {"PROFILE", "profile", CTL_AS_TEXT},
+                       {"EXCEPTED PATH", "path", CTL_AS_TEXT}),
+    .empty =
+        "The fence has no exceptions: sandbox profiles sign sandbox paths only, live ones never.",
+    .empty_next = NULL,
+};
+
+const struct ctl_view ctl_view_state = {.columns = COLUMNS({"agent", "state", CTL_AS_STATE})};
