@@ -170,7 +170,7 @@ static bool parse_number(const char *value, const struct key *k, int64_t *out)
     if (value[0] == '\0')
         return false;
     for (const char *p = value; *p != '\0'; p++) {
-        if (*p < '0' || *p > '9' || n > (k->max - (*p - '0')) / 10)
+        if (*p < '0' || *p > '9' || n > k->max / 10 || n * 10 > k->max - (*p - '0'))
             return false;
         n = n * 10 + (*p - '0');
     }
