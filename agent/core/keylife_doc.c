@@ -67,15 +67,26 @@ static void print_rows(FILE *out, const struct machine *m)
     }
 }
 
-/* All targets of a pair, or a dash: what is refused can be seen as well as what is not. */
+static bool is_pair(struct row a, struct row b)
+{
+    return strcmp(a.from, b.from) == 0 && strcmp(a.event, b.event) == 0;
+}
+
+/* All targets of a pair, each once, or a dash: what is refused can be seen as well as what is not. */
 static void print_cell(FILE *out, const struct machine *m, size_t state, size_t event)
 {
+    struct row cell = {.from = m->state_name(state), .event = m->event_name(event)};
     const char *between = "";
 
     for (size_t i = 0; i < m->row_count; i++) {
         struct row r = m->row(i);
+        bool seen = false;
 
-        if (strcmp(r.from, m->state_name(state)) != 0 || strcmp(r.event, m->event_name(event)) != 0)
+        if (!is_pair(r, cell))
+            continue;
+        for (size_t j = 0; j < i; j++)
+            seen = seen || (is_pair(m->row(j), cell) && strcmp(m->row(j).to, r.to) == 0);
+        if (seen)
             continue;
         fprintf(out, "%s`%s`", between, r.to);
         between = ", ";
