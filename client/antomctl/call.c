@@ -204,10 +204,20 @@ static bool advise_denied(const struct ctl *c, const char *profile, char out[CTL
     return true;
 }
 
+/* A home that was never made cannot be started. */
+static void advise_start(const struct ctl *c, char out[CTL_LINE_MAX])
+{
+    if (c->home.seal[0] != '\0' && access(c->home.seal, F_OK) != 0 && errno == ENOENT)
+        ctl_command_text(c, out, "init");
+    else
+        ctl_start_text(c, out);
+}
+
 void ctl_advice(const struct ctl *c, const struct antag_fault *fault, char out[CTL_LINE_MAX])
 {
     const char *given = ctl_args_get(&c->line, "APP/ENV");
     const char *profile = given != NULL ? given : "APP/ENV";
+    const char *words = c->line.command != NULL ? c->line.command->words : c->line.group;
     char line[CTL_LINE_MAX] = "", rest[CTL_LINE_MAX];
 
     for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
@@ -223,7 +233,10 @@ void ctl_advice(const struct ctl *c, const struct antag_fault *fault, char out[C
         }
     }
     if (fault->err == ANTAG_ERR_UNREACHABLE)
-        ctl_start_text(c, line);
+        advise_start(c, line);
+    if (fault->err == ANTAG_ERR_USAGE)
+        (void)snprintf(line, sizeof(line), "antomctl %s%s--help", words != NULL ? words : "",
+                       words != NULL ? " " : "");
     if (fault->err == ANTAG_ERR_TIMEOUT)
         ctl_command_text(c, line, "doctor");
     if (fault->err == ANTAG_ERR_DENIED && advise_denied(c, profile, rest))

@@ -38,8 +38,6 @@ static int report(const struct ctl *c, const struct antag_fault *fault)
     text = ctl_clean(advice, strlen(advice));
     (void)fprintf(stderr, "what to do: %s\n", text);
     free(text);
-    if (fault->err == ANTAG_ERR_USAGE && c->line.command != NULL)
-        (void)fprintf(stderr, "help: antomctl %s --help\n", c->line.command->words);
     return antag_err_exit(fault->err);
 }
 

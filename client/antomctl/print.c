@@ -7,9 +7,10 @@
 
 #include "antag/status.h"
 
-#define GAP        2  /* columns between cells */
-#define COL_LEAST  12 /* a column is not made narrower than this */
-#define ESCAPE_MAX 12 /* longest escape: \U0010ffff */
+#define YEAR_9999_MS INT64_C(253402300799999) /* the last instant with four digits */
+#define GAP          2                        /* columns between cells */
+#define COL_LEAST    12                       /* a column is not made narrower than this */
+#define ESCAPE_MAX   12                       /* longest escape: \U0010ffff */
 
 void *ctl_alloc(size_t count, size_t size)
 {
@@ -207,7 +208,7 @@ void ctl_time_text(int64_t at_ms, int64_t now_ms, char out[CTL_TIME_MAX])
     struct tm tm;
     char day[40], zone[8], hint[32];
 
-    if (at_ms < 0 || localtime_r(&at, &tm) == NULL ||
+    if (at_ms < 0 || at_ms > YEAR_9999_MS || localtime_r(&at, &tm) == NULL ||
         strftime(day, sizeof(day), "%Y-%m-%d %H:%M:%S", &tm) == 0 ||
         strftime(zone, sizeof(zone), "%z", &tm) != 5) {
         (void)snprintf(out, CTL_TIME_MAX, "%" PRId64 " ms", at_ms);
