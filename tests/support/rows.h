@@ -9,7 +9,7 @@
 #define ROW_ASSERT(row, condition)                                                                 \
     do {                                                                                           \
         char row_text[512];                                                                        \
-        snprintf(row_text, sizeof row_text, "row \"%s\": %s", (row), #condition);                  \
+        snprintf(row_text, sizeof row_text, "row \"%.300s\": %.180s", (row), #condition);          \
         CU_assertImplementation((condition), __LINE__, row_text, __FILE__, "", CU_FALSE);          \
     } while (0)
 
