@@ -291,10 +291,6 @@ static void order_generate(struct ag_ring *ring, uint32_t id, const struct ag_ke
 {
     struct ag_ring_work *w;
 
-    if (p->bits != 2048 && p->bits != 3072 && p->bits != 4096) {
-        refuse(ring, id, ANTAG_ERR_KEY_SIZE, "bits", antag_err_message(ANTAG_ERR_KEY_SIZE));
-        return;
-    }
     if (ag_keytable_find(ring->keys, p->id.handle) != NULL || is_under_way(ring, p->id.handle)) {
         refuse(ring, id, ANTAG_ERR_EXISTS, "handle", "the handle names another key");
         return;
@@ -443,25 +439,22 @@ void ag_orders_abandon(struct ag_ring *ring)
 
 static const struct {
     const char *name;
-    bool has_params;
     void (*take)(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p);
 } orders[] = {
-    {"begin", false, order_begin},       {"load", true, order_load},
-    {"load_end", false, order_load_end}, {"generate", true, order_generate},
-    {"permit", true, order_permit},      {"stop", true, order_stop},
-    {"forget", true, order_forget},
+    {"begin", order_begin},       {"load", order_load},     {"load_end", order_load_end},
+    {"generate", order_generate}, {"permit", order_permit}, {"stop", order_stop},
+    {"forget", order_forget},
 };
 
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)
 {
-    struct ag_keyring_params p = {.use = AG_USE_NONE};
+    struct ag_keyring_params p;
     struct antag_fault fault;
 
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (!antag_slice_is(m->name, orders[i].name))
             continue;
-        if (orders[i].has_params &&
-            ag_keyring_params_parse(m->name, &m->params, &p, &fault) != ANTAG_OK)
+        if (ag_keyring_params_parse(m->name, &m->params, &p, &fault) != ANTAG_OK)
             ag_chan_refuse(ring->steward, m->id, &fault);
         else
             orders[i].take(ring, m->id, &p);

@@ -1,0 +1,436 @@
+/* opener: the role that lives for one task: make or open the root key's seal, or parse a key that is
+ * imported. What it reads is hostile (pasted by a person, or a file that may have been replaced), and what
+ * it holds is the most secret there is, so it is a process of its own that ends when it has answered. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/lib/edges/keyring.h"
+#include "agent/lib/log.h"
+#include "agent/lib/role.h"
+#include "agent/opener/keyparse.h"
+#include "agent/opener/seal.h"
+
+#define ALARM_AFTER_S 2 /* behind the deadline: ends a loop that hangs */
+
+enum task { TASK_NONE, TASK_SEAL_CREATE, TASK_SEAL_OPEN, TASK_IMPORT };
+
+/* what runs on a thread of its own; everything in it is that thread's meanwhile */
+struct job {
+    void (*run)(struct job *job);
+    char path[AG_PATH_MAX]; /* of the seal */
+    char type[AG_SEAL_TYPE_MAX];
+    int key_fd, passphrase_fd; /* -1: none; taken by run */
+    struct ag_key_identity id;
+    const struct ag_secret *ring_key;
+    /* what comes of it */
+    enum antag_err err;
+    struct antag_fault fault;
+    struct ag_secret *root;
+    struct ag_keyring_made made;
+};
+
+struct opener {
+    struct ag_role *role;
+    char seal[AG_PATH_MAX];
+    struct ag_secret *ring_key;
+    enum task task;
+    struct ag_chan *steward;
+    bool asked; /* the steward's request has come */
+    uint32_t request_id;
+    uv_timer_t deadline;
+    bool deadline_open;
+    uv_work_t work;
+    bool working, ended;
+    struct job job;
+};
+
+/* ---- the work */
+
+/* The passphrase, if one was given. */
+static enum antag_err read_passphrase(struct job *job, struct ag_secret **out)
+{
+    int fd = job->passphrase_fd;
+
+    job->passphrase_fd = -1;
+    return fd < 0 ? ANTAG_OK : ag_secret_read_memfd(fd, ANTAG_IMPORT_MAX, out, &job->fault);
+}
+
+static void run_seal_create(struct job *job)
+{
+    struct ag_secret *passphrase = NULL;
+
+    if ((job->err = read_passphrase(job, &passphrase)) == ANTAG_OK)
+        job->err = ag_seal_create(job->path, job->type, passphrase, &ag_seal_cost_moderate,
+                                  &job->root, &job->fault);
+    ag_secret_free(passphrase);
+}
+
+static void run_seal_open(struct job *job)
+{
+    struct ag_secret *passphrase = NULL;
+
+    if ((job->err = read_passphrase(job, &passphrase)) == ANTAG_OK)
+        job->err = ag_seal_open(job->path, passphrase, &job->root, job->type, &job->fault);
+    ag_secret_free(passphrase);
+}
+
+static void run_import(struct job *job)
+{
+    struct ag_secret *passphrase = NULL, *text = NULL;
+    struct ag_keyring_made *made = &job->made;
+    EVP_PKEY *key = NULL;
+    int fd = job->key_fd;
+
+    job->key_fd = -1;
+    if ((job->err = ag_secret_read_memfd(fd, ANTAG_IMPORT_MAX, &text, &job->fault)) != ANTAG_OK ||
+        (job->err = read_passphrase(job, &passphrase)) != ANTAG_OK ||
+        (job->err = ag_keyparse_private(ag_secret_slice(text), passphrase, &key, &job->fault)) !=
+            ANTAG_OK)
+        goto out;
+    if ((job->err = ag_keyform_spki(key, made->spki, &made->spki_len)) != ANTAG_OK ||
+        (job->err = ag_keyform_self_test(key, (struct antag_slice){made->spki, made->spki_len})) !=
+            ANTAG_OK ||
+        (job->err = ag_keyform_seal(key, job->ring_key, &job->id, made->sealed,
+                                    &made->sealed_len)) != ANTAG_OK)
+        antag_fault_set(&job->fault, job->err, NULL, "the key could not be sealed: %s",
+                        antag_err_message(job->err));
+out:
+    EVP_PKEY_free(key);
+    ag_secret_free(text);
+    ag_secret_free(passphrase);
+}
+
+static void run_public(struct job *job)
+{
+    struct ag_secret *text = NULL;
+    int fd = job->key_fd;
+
+    job->key_fd = -1;
+    job->err = ag_secret_read_memfd(fd, ANTAG_IMPORT_MAX, &text, &job->fault);
+    if (job->err == ANTAG_OK)
+        job->err = ag_keyparse_public(ag_secret_slice(text), job->made.spki, &job->made.spki_len,
+                                      &job->fault);
+    ag_secret_free(text);
+}
+
+/* ---- results */
+
+static void end(struct opener *o)
+{
+    if (!o->ended)
+        ag_role_end(o->role, 0);
+    o->ended = true;
+}
+
+static void send_event(struct opener *o, struct antag_writer *w)
+{
+    enum antag_err err = ag_chan_send(ag_role_control(o->role), w, NULL, 0);
+
+    if (err != ANTAG_OK)
+        ag_log(AG_LOG_ERROR, "opener.not_told", AG_F_ERR(err));
+    antag_writer_fini(w);
+}
+
+static void tell_done(struct opener *o)
+{
+    struct antag_writer w;
+
+    antag_writer_init(&w, 256);
+    antag_m_event(&w, "done");
+    antag_w_map(&w);
+    if (o->job.type[0] != '\0')
+        antag_w_kv_str(&w, "type", o->job.type);
+    antag_w_end(&w);
+    antag_m_close(&w);
+    send_event(o, &w);
+}
+
+/* The error map of proto/message.h, and the seal's type beside it. */
+static void tell_failed(struct opener *o, const struct antag_fault *f)
+{
+    struct antag_writer w;
+
+    ag_log_fault(AG_LOG_WARN, "opener.failed", f);
+    antag_writer_init(&w, 4096);
+    antag_m_event(&w, "failed");
+    antag_w_map(&w);
+    antag_w_kv_uint(&w, "code", (uint64_t)f->err);
+    antag_w_kv_str(&w, "name", antag_err_name(f->err));
+    antag_w_kv_str(&w, "class", antag_class_name(antag_err_class(f->err)));
+    antag_w_kv_str(&w, "message", antag_fault_text(f));
+    if (f->field[0] != '\0')
+        antag_w_kv_str(&w, "field", f->field);
+    if (o->job.type[0] != '\0')
+        antag_w_kv_str(&w, "type", o->job.type);
+    antag_w_end(&w);
+    antag_m_close(&w);
+    send_event(o, &w);
+}
+
+static void answer_steward(struct opener *o)
+{
+    struct antag_writer w;
+    enum antag_err err;
+
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_answer(&w, o->request_id);
+    ag_keyring_made_write(&w, &o->job.made);
+    antag_m_close(&w);
+    err = ag_chan_send(o->steward, &w, NULL, 0);
+    if (err != ANTAG_OK)
+        ag_log(AG_LOG_ERROR, "opener.not_answered", AG_F_ERR(err));
+    antag_writer_fini(&w);
+}
+
+/* An import is answered to the steward, a seal to the supervisor. */
+static void fail(struct opener *o, const struct antag_fault *f)
+{
+    if (o->task != TASK_IMPORT) {
+        tell_failed(o, f);
+        return;
+    }
+    ag_log_fault(AG_LOG_WARN, "opener.refused", f);
+    if (o->steward != NULL && o->asked)
+        ag_chan_refuse(o->steward, o->request_id, f);
+    tell_done(o);
+}
+
+static void succeed(struct opener *o)
+{
+    enum antag_err err = ANTAG_OK;
+    struct antag_fault f;
+
+    if (o->task == TASK_IMPORT && o->steward != NULL)
+        answer_steward(o);
+    else if (o->task != TASK_IMPORT)
+        err = ag_chan_send_secret(ag_role_control(o->role), "root", o->job.root);
+    if (err == ANTAG_OK) {
+        tell_done(o);
+        return;
+    }
+    antag_fault_set(&f, err, NULL, "the root key could not be handed over");
+    tell_failed(o, &f);
+}
+
+static void on_worked(uv_work_t *req, int status)
+{
+    struct opener *o = req->data;
+
+    (void)status;
+    o->working = false;
+    if (o->ended)
+        return; /* the deadline was told */
+    if (o->job.err == ANTAG_OK)
+        succeed(o);
+    else
+        fail(o, &o->job.fault);
+    end(o);
+}
+
+static void work(uv_work_t *req)
+{
+    struct opener *o = req->data;
+
+    o->job.run(&o->job);
+}
+
+static void start_work(struct opener *o, void (*run)(struct job *job))
+{
+    struct antag_fault f;
+
+    o->job.run = run;
+    o->work.data = o;
+    if (uv_queue_work(ag_role_loop(o->role), &o->work, work, on_worked) == 0) {
+        o->working = true;
+        return;
+    }
+    antag_fault_set(&f, ANTAG_ERR_INTERNAL, NULL, "no thread could be had");
+    fail(o, &f);
+    end(o);
+}
+
+/* ---- the deadline */
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct opener *o = timer->data;
+    struct antag_fault f;
+
+    antag_fault_set(&f, ANTAG_ERR_DEADLINE, NULL,
+                    "it took longer than [opener] deadline_ms allows");
+    fail(o, &f);
+    alarm(1); /* the thread cannot be stopped, so the process is, if the work does not end */
+    end(o);
+}
+
+static void on_deadline_closed(uv_handle_t *handle)
+{
+    ((struct opener *)handle->data)->deadline_open = false;
+}
+
+static void start_deadline(struct opener *o, int64_t deadline_ms)
+{
+    /* two clocks: the timer answers, the alarm ends a process whose loop does not get there */
+    (void)signal(SIGALRM, SIG_DFL);
+    alarm((unsigned)((deadline_ms + 999) / 1000) + ALARM_AFTER_S);
+    if (uv_timer_init(ag_role_loop(o->role), &o->deadline) != 0)
+        return;
+    o->deadline.data = o;
+    o->deadline_open = true;
+    uv_timer_start(&o->deadline, on_deadline, (uint64_t)deadline_ms, 0);
+}
+
+/* ---- the steward's one request */
+
+static void on_message(struct ag_chan *c, const struct antag_message *m, struct ag_fds *fds,
+                       void *ctx)
+{
+    struct opener *o = ctx;
+    struct ag_keyring_params p;
+    struct antag_fault f;
+    bool import = antag_slice_is(m->name, "import");
+
+    if (m->shape != ANTAG_REQUEST)
+        return;
+    if (o->asked) {
+        antag_fault_set(&f, ANTAG_ERR_BUSY, NULL, "an opener takes one request");
+        ag_chan_refuse(c, m->id, &f);
+        return;
+    }
+    o->asked = true;
+    o->request_id = m->id;
+    o->job.key_fd = ag_fds_take(fds, 0);
+    o->job.passphrase_fd = ag_fds_take(fds, 1);
+    if (!import && !antag_slice_is(m->name, "public"))
+        antag_fault_set(&f, ANTAG_ERR_UNKNOWN_METHOD, NULL, "an opener takes import and public");
+    else if (ag_keyring_params_parse(m->name, &m->params, &p, &f) != ANTAG_OK)
+        ; /* the fault says why */
+    else if (o->job.key_fd < 0)
+        antag_fault_set(&f, ANTAG_ERR_BAD_PARAM, "key", "there is no memory file with the key");
+    else if (import && o->ring_key == NULL)
+        antag_fault_set(&f, ANTAG_ERR_INTERNAL, NULL, "the keyring's subkey is missing");
+    else {
+        o->job.id = p.id;
+        o->job.ring_key = o->ring_key;
+        start_work(o, import ? run_import : run_public);
+        return;
+    }
+    fail(o, &f);
+    end(o);
+}
+
+static void on_closed(struct ag_chan *c, void *ctx)
+{
+    struct opener *o = ctx;
+
+    (void)c;
+    ag_chan_close(o->steward);
+    o->steward = NULL;
+    end(o); /* nobody wants the answer */
+}
+
+static const struct ag_chan_ops steward_ops = {.on_message = on_message, .on_closed = on_closed};
+
+/* ---- the role */
+
+static void on_secret(struct ag_role *r, const char *label, struct ag_secret *secret, void *ctx)
+{
+    struct opener *o = ctx;
+
+    (void)r;
+    if (strncmp(label, "keyring:", 8) == 0 && o->ring_key == NULL &&
+        ag_secret_len(secret) == AG_KEY_LEN) {
+        o->ring_key = secret;
+        return;
+    }
+    ag_log(AG_LOG_ERROR, "opener.unwanted_secret", AG_F_TEXT("label", label));
+    ag_secret_free(secret);
+}
+
+static void on_start(struct ag_role *r, const struct ag_role_start *start, void *ctx)
+{
+    struct opener *o = ctx;
+
+    o->role = r;
+    snprintf(o->seal, sizeof o->seal, "%s", start->home.seal);
+    start_deadline(o, start->conf.opener_deadline_ms);
+}
+
+static void on_peer(struct ag_role *r, enum ag_role_kind peer, const char *name, uint32_t lane,
+                    int fd, void *ctx)
+{
+    struct opener *o = ctx;
+    enum antag_err err;
+
+    (void)name;
+    (void)lane;
+    if (peer != AG_ROLE_steward || o->role == NULL || o->steward != NULL) {
+        close(fd);
+        ag_log(AG_LOG_ERROR, "opener.unwanted_peer", AG_F_TEXT("role", ag_role_name(peer)));
+        return;
+    }
+    err = ag_chan_open(ag_role_loop(r), fd, "steward", &steward_ops, o, &o->steward);
+    if (err != ANTAG_OK) {
+        ag_log(AG_LOG_ERROR, "opener.steward", AG_F_ERR(err));
+        ag_role_end(r, 1);
+    }
+}
+
+static void on_task(struct ag_role *r, const char *task, const char *type, struct ag_fds *fds,
+                    void *ctx)
+{
+    struct opener *o = ctx;
+    bool create = strcmp(task, "seal-create") == 0;
+
+    if (o->role == NULL || o->task != TASK_NONE) {
+        ag_log(AG_LOG_ERROR, "opener.second_task", AG_F_TEXT("task", task));
+        return;
+    }
+    if (strcmp(task, "import") == 0) {
+        o->task = TASK_IMPORT;
+        return; /* the steward's request says the rest */
+    }
+    if (!create && strcmp(task, "seal-open") != 0) {
+        ag_log(AG_LOG_ERROR, "opener.unknown_task", AG_F_TEXT("task", task));
+        ag_role_end(r, 1);
+        return;
+    }
+    o->task = create ? TASK_SEAL_CREATE : TASK_SEAL_OPEN;
+    o->job.passphrase_fd = ag_fds_take(fds, 0);
+    snprintf(o->job.path, sizeof o->job.path, "%s", o->seal);
+    snprintf(o->job.type, sizeof o->job.type, "%s", create ? (type[0] ? type : "file") : "");
+    start_work(o, create ? run_seal_create : run_seal_open);
+}
+
+static void on_end(struct ag_role *r, void *ctx)
+{
+    struct opener *o = ctx;
+
+    o->ended = true;
+    ag_chan_close(o->steward);
+    o->steward = NULL;
+    if (o->deadline_open)
+        uv_close((uv_handle_t *)&o->deadline, on_deadline_closed);
+    while (o->deadline_open || o->working)
+        uv_run(ag_role_loop(r), UV_RUN_ONCE);
+    if (o->job.key_fd >= 0)
+        close(o->job.key_fd);
+    if (o->job.passphrase_fd >= 0)
+        close(o->job.passphrase_fd);
+    ag_secret_free(o->job.root);
+    ag_secret_free(o->ring_key);
+}
+
+int ag_opener_main(void)
+{
+    static const struct ag_role_ops ops = {.on_secret = on_secret,
+                                           .on_start = on_start,
+                                           .on_peer = on_peer,
+                                           .on_task = on_task,
+                                           .on_end = on_end};
+    struct opener o = {.task = TASK_NONE, .job = {.key_fd = -1, .passphrase_fd = -1}};
+
+    return ag_role_run(AG_ROLE_opener, &ops, &o);
+}
