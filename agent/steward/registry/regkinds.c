@@ -1,0 +1,167 @@
+/* The columns of every kind of row. From these rows come the SQL, the binding, the reading and the
+ * bytes under the MAC: a field that is not here is not stored, one that is here is protected. */
+#include <stddef.h>
+
+#include "agent/steward/registry/registry_internal.h"
+
+/*  type, field, rule, first schema */
+#define APP_COLS(R)                                                                                \
+    R(TEXT, name, FIXED, 1)                                                                        \
+    R(TEXT, role, FREE, 1)                                                                         \
+    R(TEXT, type, FREE, 1)                                                                         \
+    R(TEXT, region, FIXED, 1)                                                                      \
+    R(TEXT, product, FREE, 1)                                                                      \
+    R(TEXT, currency, FREE, 1)                                                                     \
+    R(TEXT, description, FREE, 1)                                                                  \
+    R(TEXT, scenarios, FREE, 1)                                                                    \
+    R(I64, created_at_ms, FIXED, 1)
+
+#define PROFILE_COLS(R)                                                                            \
+    R(U64, app_id, FIXED, 1)                                                                       \
+    R(TEXT, name, FIXED, 1)                                                                        \
+    R(U32, env, FIXED, 1)                                                                          \
+    R(TEXT, client_id, FREE, 1)                                                                    \
+    R(TEXT, gateway, FREE, 1)                                                                      \
+    R(TEXT, notify_url, FREE, 1)                                                                   \
+    R(I64, response_max_age_ms, FREE, 1)                                                           \
+    R(I64, notification_max_age_ms, FREE, 1)                                                       \
+    R(BOOL, launched, RISES, 1)                                                                    \
+    R(U32, next_key_version, RISES, 1)                                                             \
+    R(U32, next_antom_version, RISES, 1)
+
+#define KEY_COLS(R)                                                                                \
+    R(U64, profile_id, FIXED, 1)                                                                   \
+    R(U32, version, FIXED, 1)                                                                      \
+    R(U32, key_version, FREE, 1)                                                                   \
+    R(U32, state, FREE, 1)                                                                         \
+    R(U32, suspended_from, FREE, 1)                                                                \
+    R(TEXT, keyring, FIXED, 1)                                                                     \
+    R(BOOL, imported, FIXED, 1)                                                                    \
+    R(U32, bits, FIXED, 1)                                                                         \
+    R(TEXT, reason, FREE, 1)                                                                       \
+    R(I64, created_at_ms, FIXED, 1)                                                                \
+    R(I64, state_at_ms, FREE, 1)                                                                   \
+    R(I64, state_observed_ms, FREE, 1)                                                             \
+    R(BLOB, spki, FIXED, 1)                                                                        \
+    R(BLOB, sealed, FREE, 1)
+
+#define ANTOM_KEY_COLS(R)                                                                          \
+    R(U64, profile_id, FIXED, 1)                                                                   \
+    R(U32, version, FIXED, 1)                                                                      \
+    R(U32, state, FREE, 1)                                                                         \
+    R(U32, bits, FIXED, 1)                                                                         \
+    R(I64, created_at_ms, FIXED, 1)                                                                \
+    R(I64, state_at_ms, FREE, 1)                                                                   \
+    R(I64, state_observed_ms, FREE, 1)                                                             \
+    R(BLOB, spki, FIXED, 1)
+
+#define FENCE_COLS(R)                                                                              \
+    R(U64, profile_id, FIXED, 1)                                                                   \
+    R(TEXT, path, FREE, 1)
+
+#define STAFF_COLS(R)                                                                              \
+    R(U32, uid, FIXED, 1)                                                                          \
+    R(U32, roles, FREE, 1)                                                                         \
+    R(TEXT, mail, FREE, 1)
+
+#define INTENT_COLS(R)                                                                             \
+    R(U64, profile_id, FIXED, 1)                                                                   \
+    R(U32, version, FIXED, 1)                                                                      \
+    R(TEXT, keyring, FIXED, 1)
+
+#define GRANT_COLS(R)                                                                              \
+    R(U64, profile_id, FIXED, 1)                                                                   \
+    R(U32, who, FREE, 1)                                                                           \
+    R(U32, number, FREE, 1)                                                                        \
+    R(TEXT, unit, FREE, 1)                                                                         \
+    R(U32, ops, FREE, 1)                                                                           \
+    R(BOOL, query, FREE, 1)                                                                        \
+    R(U64, max_body, FREE, 1)                                                                      \
+    R(TEXT, methods, FREE, 1)                                                                      \
+    R(TEXT, paths, FREE, 1)
+
+#define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
+#define FITS_U64(f)   (FIELD_SIZE(f) == 8)
+#define FITS_I64(f)   (FIELD_SIZE(f) == 8)
+#define FITS_U32(f)   (FIELD_SIZE(f) == 4) /* enums and unsigned too */
+#define FITS_BOOL(f)  (FIELD_SIZE(f) == sizeof(bool))
+#define FITS_TEXT(f)  (FIELD_SIZE(f) > 1)
+#define FITS_BLOB(f)  (FIELD_SIZE(f##_len) == sizeof(size_t))
+#define FITS(type, field, rule, since)                                                             \
+    _Static_assert(FITS_##type(field), #field " is not of the type its column says");
+
+#define LEN_U64(f)  0
+#define LEN_I64(f)  0
+#define LEN_U32(f)  0
+#define LEN_BOOL(f) 0
+#define LEN_TEXT(f) 0
+#define LEN_BLOB(f) offsetof(ROW, f##_len)
+#define COLUMN(type, field, rule, since)                                                           \
+    {#field,           AG_COL_##type,        AG_COL_##rule,                                        \
+     (since),          offsetof(ROW, field), FIELD_SIZE(field),                                    \
+     LEN_##type(field)},
+
+#define ROW struct ag_row_app
+APP_COLS(FITS)
+static const struct ag_col app_cols[] = {APP_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_profile
+PROFILE_COLS(FITS)
+static const struct ag_col profile_cols[] = {PROFILE_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_key
+KEY_COLS(FITS)
+static const struct ag_col key_cols[] = {KEY_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_antom_key
+ANTOM_KEY_COLS(FITS)
+static const struct ag_col antom_key_cols[] = {ANTOM_KEY_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_fence
+FENCE_COLS(FITS)
+static const struct ag_col fence_cols[] = {FENCE_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_staff
+STAFF_COLS(FITS)
+static const struct ag_col staff_cols[] = {STAFF_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_intent
+INTENT_COLS(FITS)
+static const struct ag_col intent_cols[] = {INTENT_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_grant
+GRANT_COLS(FITS)
+static const struct ag_col grant_cols[] = {GRANT_COLS(COLUMN)};
+#undef ROW
+
+#define COLS(a) (a), sizeof(a) / sizeof((a)[0])
+
+const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
+    [AG_KIND_APP] = {"app", "application", sizeof(struct ag_row_app), 1, AG_KIND_APP,
+                     COLS(app_cols)},
+    [AG_KIND_PROFILE] = {"profile", "profile", sizeof(struct ag_row_profile), 1, AG_KIND_PROFILE,
+                         COLS(profile_cols)},
+    /* a key takes over the id of its intent, so the two draw from one sequence */
+    [AG_KIND_KEY] = {"merchant_key", "merchant key", sizeof(struct ag_row_key), 1, AG_KIND_INTENT,
+                     COLS(key_cols)},
+    [AG_KIND_ANTOM_KEY] = {"antom_key", "Antom key", sizeof(struct ag_row_antom_key), 1,
+                           AG_KIND_ANTOM_KEY, COLS(antom_key_cols)},
+    [AG_KIND_FENCE] = {"fence_exception", "fence exception", sizeof(struct ag_row_fence), 1,
+                       AG_KIND_FENCE, COLS(fence_cols)},
+    [AG_KIND_STAFF] = {"staff", "member of staff", sizeof(struct ag_row_staff), 1, AG_KIND_STAFF,
+                       COLS(staff_cols)},
+    [AG_KIND_INTENT] = {"key_intent", "key intent", sizeof(struct ag_row_intent), 1, AG_KIND_KEY,
+                        COLS(intent_cols)},
+    [AG_KIND_GRANT] = {"caller_grant", "grant", sizeof(struct ag_row_grant), 1, AG_KIND_GRANT,
+                       COLS(grant_cols)},
+};
+
+#define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
+ID_FIRST(struct ag_row_app);
+ID_FIRST(struct ag_row_profile);
+ID_FIRST(struct ag_row_key);
+ID_FIRST(struct ag_row_antom_key);
+ID_FIRST(struct ag_row_fence);
+ID_FIRST(struct ag_row_staff);
+ID_FIRST(struct ag_row_intent);
+ID_FIRST(struct ag_row_grant);

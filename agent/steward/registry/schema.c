@@ -1,0 +1,250 @@
+/* Every schema ever released, as steps from the empty file on. A step that was released never changes:
+ * the numbers stored for states, environments and roles are part of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/antom.h"
+#include "agent/steward/registry/registry_internal.h"
+
+_Static_assert(AG_ENV_SANDBOX == 0 && AG_ENV_LIVE == 1, "stored in schema 1");
+_Static_assert(AG_KEY_STAGED == 0 && AG_KEY_ACTIVE == 1 && AG_KEY_RETIRING == 2 &&
+                   AG_KEY_RETIRED == 3 && AG_KEY_SUSPENDED == 4 && AG_KEY_COMPROMISED == 5 &&
+                   AG_KEY_DESTROYED == 6 && AG_KEY_STATE_COUNT == 7,
+               "stored in schema 1");
+_Static_assert(AG_ANTOM_KEY_STAGED == 0 && AG_ANTOM_KEY_ACTIVE == 1 && AG_ANTOM_KEY_RETIRING == 2 &&
+                   AG_ANTOM_KEY_REVOKED == 3 && AG_ANTOM_KEY_STATE_COUNT == 4,
+               "stored in schema 1");
+_Static_assert(AG_WHO_UID == 0 && AG_WHO_GID == 1 && AG_WHO_UNIT == 2, "stored in schema 1");
+_Static_assert(AG_OP_SIGN == 1 && AG_OP_VERIFY == 2 && AG_OP_EXPLAIN == 4, "stored in schema 1");
+
+/* What SQLite can guard by itself it guards here, under the checks of the code above it: a rule that is
+ * broken by a slip of ours fails the transaction. Names of CHECKs are what staff reads. The MAC stands
+ * early in the row, before what is long. */
+static const char schema_1[] =
+    "CREATE TABLE meta (\n"
+    "  id INTEGER PRIMARY KEY CHECK (id = 1),\n"
+    "  mac BLOB NOT NULL,\n"
+    "  schema INTEGER NOT NULL,\n"
+    "  epoch INTEGER NOT NULL,\n"
+    "  observed_ms INTEGER NOT NULL,\n"
+    "  created_at_ms INTEGER NOT NULL,\n"
+    "  digests BLOB NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE app (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  name TEXT NOT NULL UNIQUE CONSTRAINT \"name is not empty\" CHECK (name <> ''),\n"
+    "  role TEXT NOT NULL CONSTRAINT \"role is merchant, acquirer or isv\"\n"
+    "    CHECK (role IN ('merchant', 'acquirer', 'isv')),\n"
+    "  type TEXT NOT NULL,\n"
+    "  region TEXT NOT NULL CONSTRAINT \"region has two letters\" CHECK (length(region) = 2),\n"
+    "  product TEXT NOT NULL,\n"
+    "  currency TEXT NOT NULL CONSTRAINT \"currency has three letters\"\n"
+    "    CHECK (length(currency) = 3),\n"
+    "  description TEXT NOT NULL,\n"
+    "  scenarios TEXT NOT NULL,\n"
+    "  created_at_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE profile (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  app_id INTEGER NOT NULL REFERENCES app (id),\n"
+    "  name TEXT NOT NULL UNIQUE CONSTRAINT \"name is not empty\" CHECK (name <> ''),\n"
+    "  env INTEGER NOT NULL CONSTRAINT \"environment is 0 or 1\" CHECK (env IN (0, 1)),\n"
+    "  client_id TEXT NOT NULL,\n"
+    "  gateway TEXT NOT NULL,\n"
+    "  notify_url TEXT NOT NULL,\n"
+    "  response_max_age_ms INTEGER NOT NULL CONSTRAINT \"maximum age is -1 or more\"\n"
+    "    CHECK (response_max_age_ms >= -1),\n"
+    "  notification_max_age_ms INTEGER NOT NULL CONSTRAINT \"maximum age is -1 or more\"\n"
+    "    CHECK (notification_max_age_ms >= -1),\n"
+    "  launched INTEGER NOT NULL CHECK (launched IN (0, 1)),\n"
+    "  next_key_version INTEGER NOT NULL CONSTRAINT \"versions begin with 1\"\n"
+    "    CHECK (next_key_version >= 1),\n"
+    "  next_antom_version INTEGER NOT NULL CONSTRAINT \"versions begin with 1\"\n"
+    "    CHECK (next_antom_version >= 1),\n"
+    "  CONSTRAINT \"only a live profile is launched\" CHECK (launched = 0 OR env = 1),\n"
+    "  UNIQUE (app_id, env)\n"
+    ") STRICT;\n"
+    "CREATE UNIQUE INDEX profile_client_id ON profile (client_id) WHERE client_id <> '';\n"
+    "CREATE TABLE merchant_key (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  version INTEGER NOT NULL CONSTRAINT \"versions begin with 1\" CHECK (version >= 1),\n"
+    "  key_version INTEGER NOT NULL CONSTRAINT \"key_version begins with 1\"\n"
+    "    CHECK (key_version >= 1),\n"
+    "  state INTEGER NOT NULL CONSTRAINT \"state is known\" CHECK (state BETWEEN 0 AND 6),\n"
+    "  suspended_from INTEGER NOT NULL CONSTRAINT \"state is known\"\n"
+    "    CHECK (suspended_from BETWEEN 0 AND 6),\n"
+    "  keyring TEXT NOT NULL CONSTRAINT \"keyring is named\" CHECK (keyring <> ''),\n"
+    "  imported INTEGER NOT NULL CHECK (imported IN (0, 1)),\n"
+    "  bits INTEGER NOT NULL CONSTRAINT \"a key has 2048, 3072 or 4096 bits\"\n"
+    "    CHECK (bits IN (2048, 3072, 4096)),\n"
+    "  reason TEXT NOT NULL,\n"
+    "  created_at_ms INTEGER NOT NULL,\n"
+    "  state_at_ms INTEGER NOT NULL,\n"
+    "  state_observed_ms INTEGER NOT NULL,\n"
+    "  spki BLOB NOT NULL CONSTRAINT \"the public half is there\" CHECK (length(spki) > 0),\n"
+    "  sealed BLOB NOT NULL,\n"
+    "  CONSTRAINT \"a destroyed key holds no private half\"\n"
+    "    CHECK (state <> 6 OR length(sealed) = 0),\n"
+    "  UNIQUE (profile_id, version)\n"
+    ") STRICT;\n"
+    "CREATE UNIQUE INDEX merchant_key_active ON merchant_key (profile_id) WHERE state = 1;\n"
+    "CREATE TABLE antom_key (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  version INTEGER NOT NULL CONSTRAINT \"versions begin with 1\" CHECK (version >= 1),\n"
+    "  state INTEGER NOT NULL CONSTRAINT \"state is known\" CHECK (state BETWEEN 0 AND 3),\n"
+    "  bits INTEGER NOT NULL CONSTRAINT \"a key has 2048, 3072 or 4096 bits\"\n"
+    "    CHECK (bits IN (2048, 3072, 4096)),\n"
+    "  created_at_ms INTEGER NOT NULL,\n"
+    "  state_at_ms INTEGER NOT NULL,\n"
+    "  state_observed_ms INTEGER NOT NULL,\n"
+    "  spki BLOB NOT NULL CONSTRAINT \"the public half is there\" CHECK (length(spki) > 0),\n"
+    "  UNIQUE (profile_id, version)\n"
+    ") STRICT;\n"
+    "CREATE TABLE caller_grant (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  who INTEGER NOT NULL CONSTRAINT \"who is a uid, a gid or a unit\"\n"
+    "    CHECK (who IN (0, 1, 2)),\n"
+    "  number INTEGER NOT NULL,\n"
+    "  unit TEXT NOT NULL,\n"
+    "  ops INTEGER NOT NULL CONSTRAINT \"operations are sign, verify, explain\"\n"
+    "    CHECK (ops BETWEEN 1 AND 7),\n"
+    "  query INTEGER NOT NULL CHECK (query IN (0, 1)),\n"
+    "  max_body INTEGER NOT NULL,\n"
+    "  methods TEXT NOT NULL,\n"
+    "  paths TEXT NOT NULL,\n"
+    "  CONSTRAINT \"a unit is named, and only for a unit\" CHECK ((who = 2) = (unit <> '')),\n"
+    "  CONSTRAINT \"uid 65534 stands for strangers and is never granted anything\"\n"
+    "    CHECK (who <> 0 OR number <> 65534)\n"
+    ") STRICT;\n"
+    "CREATE TABLE fence_exception (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  path TEXT NOT NULL CONSTRAINT \"path is not empty\" CHECK (path <> ''),\n"
+    "  UNIQUE (profile_id, path)\n"
+    ") STRICT;\n"
+    "CREATE TABLE staff (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  uid INTEGER NOT NULL UNIQUE,\n"
+    "  roles INTEGER NOT NULL CONSTRAINT \"roles are viewer, officer, approver\"\n"
+    "    CHECK (roles BETWEEN 0 AND 7),\n"
+    "  mail TEXT NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE key_intent (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  version INTEGER NOT NULL CONSTRAINT \"versions begin with 1\" CHECK (version >= 1),\n"
+    "  keyring TEXT NOT NULL CONSTRAINT \"keyring is named\" CHECK (keyring <> ''),\n"
+    "  UNIQUE (profile_id, version)\n"
+    ") STRICT;\n";
+
+static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1};
+
+const struct ag_schema ag_registry_schema = {AG_REGISTRY_SCHEMA, steps, ag_registry_kinds};
+
+/* ---- the schema's own text: an index or a constraint taken away would be missed by row MACs */
+
+enum antag_err ag_registry_schema_digest(struct ag_registry *r, uint8_t out[AG_MAC_LEN],
+                                         struct antag_fault *fault)
+{
+    static const char sql[] = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema "
+                              "ORDER BY type, name";
+    struct ag_regbuf b = {r->encoded, 0, sizeof(r->encoded), false};
+    sqlite3_stmt *st = NULL;
+    enum antag_err err = ANTAG_OK;
+    int code = sqlite3_prepare_v2(r->db, sql, -1, &st, NULL);
+
+    ag_regbuf_text(&b, "antag registry schema 1");
+    while (code == SQLITE_OK || code == SQLITE_ROW) {
+        if ((code = sqlite3_step(st)) != SQLITE_ROW)
+            break;
+        for (int i = 0; i < 4; i++) {
+            const void *p = sqlite3_column_blob(st, i);
+
+            ag_regbuf_bytes(&b, p, (size_t)sqlite3_column_bytes(st, i));
+        }
+    }
+    if (code != SQLITE_DONE)
+        err = ag_regdb_error(r->db, code, "reading the schema", fault);
+    else if (b.full)
+        err = antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL,
+                              "table sqlite_schema: larger than any schema of ours");
+    else
+        ag_mac(r->mac_key, (struct antag_slice){b.p, b.len}, out);
+    sqlite3_finalize(st);
+    return err;
+}
+
+/* ---- migration */
+
+/* Give every row of a kind the MAC it has under the schema reached: columns may have come in. The rows
+ * were verified under the old schema in this same opening. */
+static enum antag_err renew_macs(struct ag_registry *r, enum ag_kind_id id,
+                                 struct antag_fault *fault)
+{
+    const struct ag_kind *kind = &r->plan->kinds[id];
+    sqlite3_stmt *scan = NULL, *write = NULL;
+    uint8_t was[AG_MAC_LEN], mac[AG_MAC_LEN];
+    enum antag_err err;
+    int code;
+
+    if ((err = ag_regrow_stmt(r, id, AG_REGOP_SCAN, &scan, fault)) != ANTAG_OK)
+        return err;
+    while ((code = sqlite3_step(scan)) == SQLITE_ROW) {
+        if ((err = ag_regrow_read(r, scan, kind, &r->row, was, fault)) != ANTAG_OK ||
+            (err = ag_regrow_mac(r, kind, &r->row, mac, fault)) != ANTAG_OK ||
+            (err = ag_regrow_stmt(r, id, AG_REGOP_REMAC, &write, fault)) != ANTAG_OK)
+            goto out;
+        code = sqlite3_bind_int64(write, 1, (sqlite3_int64)r->row.id);
+        if (code == SQLITE_OK)
+            code = sqlite3_bind_blob(write, 2, mac, sizeof(mac), SQLITE_TRANSIENT);
+        if (code == SQLITE_OK)
+            code = sqlite3_step(write);
+        if (code != SQLITE_DONE)
+            break;
+        if ((err = ag_regset_put(&r->sets[id], r->row.id, mac)) != ANTAG_OK) {
+            (void)antag_fault_set(fault, err, NULL, "%s", "");
+            goto out;
+        }
+    }
+    if (code != SQLITE_DONE)
+        err = ag_regdb_error(r->db, code, "renewing MACs", fault);
+out:
+    sqlite3_reset(scan);
+    if (write != NULL)
+        sqlite3_reset(write);
+    r->sets[id].dirty = true;
+    return err;
+}
+
+enum antag_err ag_registry_migrate(struct ag_registry *r, struct antag_fault *fault)
+{
+    char pragma[64];
+    enum antag_err err = ANTAG_OK;
+
+    for (int v = r->schema; err == ANTAG_OK && v < r->plan->version; v++)
+        err = ag_regdb_exec(r->db, r->plan->steps[v], fault);
+    if (err != ANTAG_OK)
+        return err;
+    snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%d", r->plan->version);
+    if ((err = ag_regdb_exec(r->db, pragma, fault)) != ANTAG_OK)
+        return err;
+    ag_regrow_drop_stmts(r); /* they name the columns of the old schema */
+    r->schema = r->plan->version;
+    for (size_t i = 0; err == ANTAG_OK && i < AG_KIND_COUNT; i++)
+        if (r->plan->kinds[i].since <= r->schema)
+            err = renew_macs(r, (enum ag_kind_id)i, fault);
+    if (err == ANTAG_OK)
+        err = ag_registry_schema_digest(r, r->digests[0], fault);
+    return err;
+}
