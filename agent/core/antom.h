@@ -37,7 +37,9 @@ struct ag_antom_prefix {
     size_t len;
     uint8_t text[AG_ANTOM_PREFIX_MAX];
 };
-/* The parts must have passed the checks above. errors: BAD_PARAM when one is over its maximum. */
+/* The parts must have passed the checks above; they are checked once more here, since every signed byte
+ * in front of a body comes by. errors: BAD_PARAM when one is over its maximum or out of form (out->len is 0
+ * then); no fault, as the checks gave one. */
 ANTAG_MUST_CHECK enum antag_err ag_antom_prefix_render(struct antag_slice method,
                                                        struct antag_slice uri,
                                                        struct antag_slice client_id,
@@ -47,7 +49,8 @@ ANTAG_MUST_CHECK enum antag_err ag_antom_prefix_render(struct antag_slice method
 /* ---- the Signature header */
 #define AG_ANTOM_SIG_TEXT_MAX                                                                      \
     2176 /* "algorithm=RSA256,keyVersion=4294967295,signature=" + 684 * 3 */
-/* algorithm=RSA256,keyVersion=N,signature=<percent-encoded base64>; terminated. */
+/* algorithm=RSA256,keyVersion=N,signature=<percent-encoded base64>; terminated. "" for a signature that
+ * is empty or longer than ANTAG_SIG_MAX. */
 void ag_antom_signature_render(uint32_t key_version, struct antag_slice sig,
                                char out[AG_ANTOM_SIG_TEXT_MAX]);
 struct ag_antom_signature {
