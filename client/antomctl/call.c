@@ -146,6 +146,19 @@ void ctl_command_text(const struct ctl *c, char out[CTL_LINE_MAX], const char *f
     va_end(ap);
 }
 
+bool ctl_named_command(const struct ctl *c, const char *sentence, char out[CTL_LINE_MAX])
+{
+    static const char mark[] = "`antomctl ";
+    const char *at = strstr(sentence, mark);
+    const char *end = at != NULL ? strchr(at + 1, '`') : NULL;
+
+    if (end == NULL)
+        return false;
+    at += sizeof(mark) - 1;
+    ctl_command_text(c, out, "%.*s", (int)(end - at), at);
+    return true;
+}
+
 void ctl_start_text(const struct ctl *c, char out[CTL_LINE_MAX])
 {
     if (c->home_dir != NULL)
@@ -162,19 +175,24 @@ void ctl_say(const char *text)
     free(clean);
 }
 
+void ctl_next_line(const char *command)
+{
+    char *clean = ctl_clean(command, strlen(command));
+
+    (void)printf("next: %s\n", clean); /* in one line, to be copied */
+    free(clean);
+}
+
 void ctl_next(const struct ctl *c, const char *fmt, ...)
 {
     char rest[CTL_LINE_MAX], line[CTL_LINE_MAX];
-    char *clean;
     va_list ap;
 
     va_start(ap, fmt);
     (void)vsnprintf(rest, sizeof(rest), fmt, ap);
     va_end(ap);
     ctl_command_text(c, line, "%s", rest);
-    clean = ctl_clean(line, strlen(line));
-    (void)printf("next: %s\n", clean); /* in one line, to be copied */
-    free(clean);
+    ctl_next_line(line);
 }
 
 /*  status, what to type: %s is the profile given on the command line, or APP/ENV */
@@ -241,6 +259,8 @@ void ctl_advice(const struct ctl *c, const struct antag_fault *fault, char out[C
         ctl_command_text(c, line, "doctor");
     if (fault->err == ANTAG_ERR_DENIED && advise_denied(c, profile, rest))
         (void)snprintf(line, sizeof(line), "as staff: %.600s", rest);
+    if (ctl_named_command(c, fault->text, rest)) /* the agent knows what is in the way */
+        (void)snprintf(line, sizeof(line), "%s", rest);
     if (line[0] != '\0')
         (void)snprintf(out, CTL_LINE_MAX, "%s", line);
     else

@@ -107,35 +107,27 @@ static const char *mend(const char *name)
     return NULL;
 }
 
-static void append_next(const struct ctl *c, const json_t *profile, const char *what, char *out,
-                        size_t size)
+/* What `what` (sign, verify) of a profile lacks, as the command that mends it: the one the agent names,
+ * else the one its status stands for, else the agent's sentence. */
+static void append_next(const struct ctl *c, const json_t *profile, const char *what,
+                        const char *why, char *out, size_t size)
 {
-    const char *name = ctl_json_text(profile, what);
-    const char *command = mend(name);
+    const char *command = mend(ctl_json_text(profile, what));
     const char *hole = command != NULL ? strstr(command, "%s") : NULL;
     char line[CTL_LINE_MAX];
     size_t len = strlen(out);
 
-    if (command == NULL)
-        return;
-    if (hole == NULL)
+    if (ctl_named_command(c, ctl_json_text(profile, why), line))
+        ; /* it knows what is in the way: a key that is staged, or suspended */
+    else if (command == NULL)
+        (void)snprintf(line, sizeof(line), "%s", ctl_json_text(profile, why));
+    else if (hole == NULL)
         ctl_command_text(c, line, "%s", command);
     else
         ctl_command_text(c, line, "%.*s%s%s", (int)(hole - command), command,
                          ctl_json_text(profile, "profile"), hole + 2);
-    if (strstr(out, line) == NULL) /* sign and verify often lack the same */
+    if (line[0] != '\0' && strstr(out, line) == NULL) /* sign and verify often lack the same */
         (void)snprintf(out + len, size - len, "%s%s", len > 0 ? "; " : "", line);
-}
-
-/* The sentence of the agent stands only where no command says it all. */
-static void append_why(const json_t *profile, const char *what, const char *why, char *out,
-                       size_t size)
-{
-    size_t len = strlen(out);
-    const char *text = ctl_json_text(profile, why);
-
-    if (*text != '\0' && mend(ctl_json_text(profile, what)) == NULL)
-        (void)snprintf(out + len, size - len, "%s%s", len > 0 ? "; " : "", text);
 }
 
 static void put_profiles(struct ctl *c, const json_t *profiles)
@@ -150,10 +142,8 @@ static void put_profiles(struct ctl *c, const json_t *profiles)
         const char *sign = ctl_json_text(p, "sign"), *verify = ctl_json_text(p, "verify");
         char next[4 * CTL_LINE_MAX] = "";
 
-        append_next(c, p, "sign", next, sizeof(next));
-        append_next(c, p, "verify", next, sizeof(next));
-        append_why(p, "sign", "sign_why", next, sizeof(next));
-        append_why(p, "verify", "verify_why", next, sizeof(next));
+        append_next(c, p, "sign", "sign_why", next, sizeof(next));
+        append_next(c, p, "verify", "verify_why", next, sizeof(next));
         ctl_table_add(table, ctl_json_text(p, "profile"), CTL_PLAIN);
         ctl_table_add(table, sign, ctl_state_colour(sign));
         ctl_table_add(table, verify, ctl_state_colour(verify));

@@ -44,9 +44,13 @@ ctl_run ctl_run_method;
 /* "antomctl ..." as it must be typed for this home; the rest is a printf format. */
 void ctl_command_text(const struct ctl *c, char out[CTL_LINE_MAX], const char *fmt, ...)
     ANTAG_PRINTF(3, 4);
+/* A command that the agent names in a sentence (`antomctl key resume shop/live 2`), as it must be typed for
+ * this home. False when it names none. */
+bool ctl_named_command(const struct ctl *c, const char *sentence, char out[CTL_LINE_MAX]);
 /* How the agent of this home is started. */
 void ctl_start_text(const struct ctl *c, char out[CTL_LINE_MAX]);
 /* Prints "next: antomctl ..." */
+void ctl_next_line(const char *command); /* whole, as it is typed */
 void ctl_next(const struct ctl *c, const char *fmt, ...) ANTAG_PRINTF(2, 3);
 /* One line of text on standard output, from the agent or not, escaped and broken at CTL_WIDTH. */
 void ctl_say(const char *text);

@@ -50,23 +50,15 @@ const struct ctl_view ctl_view_apps = {
                   "--currency SGD",
 };
 
-static bool lacks(const json_t *profile, const char *key)
-{
-    return ctl_json_text(profile, key)[0] == '\0';
-}
-
-/* One step at a time: the first thing that is missing. */
+/* One step at a time: the first thing that is missing, whose sentence names the command. */
 static void after_profile(struct ctl *c, const json_t *profile)
 {
-    const char *name = ctl_json_text(profile, "profile");
-    int64_t version = 0;
+    const json_t *missing = json_object_get(profile, "missing");
+    const char *first = json_string_value(json_array_get(missing, 0));
+    char command[CTL_LINE_MAX];
 
-    if (lacks(profile, "client_id"))
-        ctl_next(c, "profile set %s --client-id ID", name);
-    else if (!ctl_json_int(profile, "active_version", &version) || version == 0)
-        ctl_next(c, "key generate %s", name);
-    else if (!ctl_json_int(profile, "antom_version", &version) || version == 0)
-        ctl_next(c, "antom-key add %s --file FILE", name);
+    if (first != NULL && ctl_named_command(c, first, command))
+        ctl_next_line(command);
 }
 
 const struct ctl_view ctl_view_profile = {

@@ -382,12 +382,24 @@ def test_export_is_the_key_alone():
 def test_status_says_what_to_type():
     profiles = [{"profile": "a/sandbox", "sign": "PROFILE_INCOMPLETE", "sign_why": "x", "verify": "PROFILE_INCOMPLETE"},
                 {"profile": "a/live", "sign": "NO_ACTIVE_KEY", "verify": "NO_ANTOM_KEY"},
-                {"profile": "b/live", "sign": "ready", "verify": "SOMETHING_NEW", "verify_why": "because of this"}]
+                {"profile": "b/live", "sign": "ready", "verify": "SOMETHING_NEW", "verify_why": "because of this"},
+                {"profile": "c/live", "sign": "NO_ACTIVE_KEY", "verify": "ready",
+                 "sign_why": "version 2 is staged; `antomctl key activate c/live 2`"}]
     done, _ = ask(answers({**STATUS, "profiles": profiles}), "status")
     shown = " ".join(done.stdout.decode().split())
-    for part in ("profile set a/sandbox --client-id ID", "key generate a/live", "because of this"):
+    for part in ("profile set a/sandbox --client-id ID", "key generate a/live", "because of this", "key activate c/live 2"):
         assert part in shown
-    assert shown.count("profile set a/sandbox") == 1
+    assert shown.count("profile set a/sandbox") == 1 and "generate c/live" not in shown
+
+
+def test_commands_the_agent_names_are_made_to_fit_this_home():
+    with FalseAgent(refuses(302, "NO_ACTIVE_KEY", "state", "suspended; `antomctl key resume a/b 2`")) as agent:
+        done = run(agent.root, "sign", "a/b", "POST", "/", "--body", "-")
+        assert f"what to do: antomctl --home {agent.root} key resume a/b 2\n".encode() in done.stderr
+    missing = ["client id: `antomctl profile set a/b --client-id ID`", "Antom key: `antomctl antom-key add a/b`"]
+    done, _ = ask(answers({"profile": "a/b", "client_id": "", "missing": missing}), "profile", "show", "a/b")
+    last = done.stdout.decode().splitlines()[-1]
+    assert last.startswith("next: antomctl --home ") and last.endswith("profile set a/b --client-id ID")
 
 
 def test_status_wait_needs_both_sockets():
