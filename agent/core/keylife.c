@@ -361,38 +361,24 @@ const struct ag_antom_keylife_row ag_antom_keylife_rows[] = {
 const size_t ag_antom_keylife_row_count =
     sizeof ag_antom_keylife_rows / sizeof *ag_antom_keylife_rows;
 
-/* A pair without a row: say so, and what the key's state waits for instead. */
-static void explain_absent(const char *state, const char *event, struct ag_wait *why)
-{
-    char waits_for[sizeof why->reason];
-
-    memcpy(waits_for, why->reason, sizeof waits_for);
-    snprintf(why->reason, sizeof why->reason, "%s is not possible while %s; it waits for: %.100s",
-             event, state, waits_for);
-}
-
 enum antag_err ag_keylife_step(const struct ag_key_facts *f, enum ag_key_event event,
                                struct ag_key_step *out, struct ag_wait *why)
 {
     struct ag_wait unread;
-    bool has_row = false;
 
     if (why == NULL)
         why = &unread;
-    ag_keylife_wait(f, why);
+    ag_keylife_wait(f, why); /* stands where no row is about this event */
     for (size_t i = 0; i < ag_keylife_row_count; i++) {
         const struct ag_keylife_row *row = &ag_keylife_rows[i];
 
         if (row->from != f->state || row->event != event)
             continue;
-        has_row = true;
         if (guards[row->guard](f, why)) {
             *out = (struct ag_key_step){row->to, row->action};
             return ANTAG_OK;
         }
     }
-    if (!has_row)
-        explain_absent(ag_key_state_name(f->state), ag_key_event_name(event), why);
     return ANTAG_ERR_KEY_STATE;
 }
 
@@ -411,23 +397,19 @@ enum antag_err ag_antom_keylife_step(const struct ag_antom_key_facts *f,
                                      struct ag_wait *why)
 {
     struct ag_wait unread;
-    bool has_row = false;
 
     if (why == NULL)
         why = &unread;
-    ag_antom_keylife_wait(f, why);
+    ag_antom_keylife_wait(f, why); /* stands where no row is about this event */
     for (size_t i = 0; i < ag_antom_keylife_row_count; i++) {
         const struct ag_antom_keylife_row *row = &ag_antom_keylife_rows[i];
 
         if (row->from != f->state || row->event != event)
             continue;
-        has_row = true;
         if (antom_guard_says(row->guard, f, why)) {
             *to = row->to;
             return ANTAG_OK;
         }
     }
-    if (!has_row)
-        explain_absent(ag_antom_key_state_name(f->state), ag_antom_key_event_name(event), why);
     return ANTAG_ERR_KEY_STATE;
 }
