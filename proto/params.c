@@ -326,10 +326,26 @@ static size_t field_index(const struct antag_params *spec, struct antag_slice na
     return i; /* spec->count: none */
 }
 
+/* `name` as a C string, to be shown: a NUL in it must not make it look like another name. */
+static void key_text(struct antag_slice name, char *out, size_t size)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < name.len && at + sizeof "\\x00" <= size; i++) {
+        if (name.p[i] != 0) {
+            out[at++] = (char)name.p[i];
+            continue;
+        }
+        memcpy(out + at, "\\x00", 4);
+        at += 4;
+    }
+    out[at] = '\0';
+}
+
 static enum antag_err unknown_key(const struct antag_params *spec, struct antag_slice name,
                                   struct antag_fault *fault)
 {
-    char key[ANTAG_FAULT_FIELD_MAX + 1];
+    char key[2 * ANTAG_FAULT_FIELD_MAX]; /* longer than what is shown, so that a cut shows */
     char known[ANTAG_FAULT_TEXT_MAX / 2] = "";
     size_t at = 0;
 
@@ -341,8 +357,7 @@ static enum antag_err unknown_key(const struct antag_params *spec, struct antag_
             break;
         at += (size_t)n;
     }
-    snprintf(key, sizeof key, "%.*s", name.len < sizeof key ? (int)name.len : (int)sizeof key - 1,
-             name.len > 0 ? (const char *)name.p : "");
+    key_text(name, key, sizeof key);
     return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, key,
                            "there is no parameter of this name here; known: %s",
                            known[0] != '\0' ? known : "none");

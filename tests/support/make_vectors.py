@@ -74,6 +74,8 @@ def requests():
                                                "Request-Time": [b"1700000000000"], "Via": ["a", "b"]}}])
     yield good("verify, no headers", [0, 6, "verify_response", {**VERIFY, "headers": {}}])
     yield good("verify, headers nil", [0, 6, "verify_response", {**VERIFY, "headers": None}])
+    yield good("as deep as it may be, in a header that is not read", [0, 6, "verify_response", {
+        **VERIFY, "headers": {"x": [[[[[None]]]]]}}])
     yield good("largest id", [0, 2147483647, "health", {}])
     yield good("id in 8 bytes", [0, 1, "health", {}],
                b"\x94\x00\xcf\x00\x00\x00\x00\x00\x00\x00\x01" + HEALTH + b"\x80")
@@ -122,7 +124,7 @@ def answers():
 
 
 def refused():
-    deep = b"\x94\x00\x01" + HEALTH + b"\x81\xa1a" + b"\x91" * 6 + b"\xc0"
+    deep = b"\x94\x00\x01" + HEALTH + b"\x81\xa1a" + b"\x91" * 7 + b"\xc0"
     yield bad("length 0", b"", "BAD_FRAME", None, True)
     yield bad("length one over the limit", struct.pack(">I", FRAME_MAX + 1), "FRAME_TOO_LARGE", None, True, raw=True)
     yield bad("length 4294967295", b"\xff\xff\xff\xff", "FRAME_TOO_LARGE", None, True, raw=True)
