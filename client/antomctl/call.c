@@ -132,14 +132,23 @@ enum antag_err ctl_run_method(struct ctl *c, json_t **result, struct antag_fault
 
 /* ---- what to type */
 
+/* Quotes for a folder that a shell would take apart. */
+static const char *quotes(const char *word)
+{
+    return strpbrk(word, " \t\"\\$&;|<>()*?[]{}#~`!") != NULL ? "'" : "";
+}
+
 void ctl_command_text(const struct ctl *c, char out[CTL_LINE_MAX], const char *fmt, ...)
 {
     const char *home = c->line.home; /* from the environment it holds for the next command too */
     size_t len;
     va_list ap;
 
-    (void)snprintf(out, CTL_LINE_MAX, "antomctl %s%s%s", home != NULL ? "--home " : "",
-                   home != NULL ? home : "", home != NULL ? " " : "");
+    if (home != NULL)
+        (void)snprintf(out, CTL_LINE_MAX, "antomctl --home %s%.*s%s ", quotes(home), AG_PATH_MAX,
+                       home, quotes(home));
+    else
+        (void)snprintf(out, CTL_LINE_MAX, "antomctl ");
     len = strlen(out);
     va_start(ap, fmt);
     (void)vsnprintf(out + len, CTL_LINE_MAX - len, fmt, ap);
@@ -162,7 +171,8 @@ bool ctl_named_command(const struct ctl *c, const char *sentence, char out[CTL_L
 void ctl_start_text(const struct ctl *c, char out[CTL_LINE_MAX])
 {
     if (c->home_dir != NULL)
-        (void)snprintf(out, CTL_LINE_MAX, "antom-agent --home %s", c->home_dir);
+        (void)snprintf(out, CTL_LINE_MAX, "antom-agent --home %s%s%s", quotes(c->home_dir),
+                       c->home_dir, quotes(c->home_dir));
     else
         (void)snprintf(out, CTL_LINE_MAX, "antom-agent");
 }
@@ -211,6 +221,14 @@ static const struct {
     {ANTAG_ERR_INTERNAL, "doctor"},
 };
 
+const char *ctl_given_profile(const struct ctl *c)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-/";
+    const char *given = ctl_args_get(&c->line, "APP/ENV");
+
+    return given != NULL && strspn(given, allowed) == strlen(given) ? given : "APP/ENV";
+}
+
 static bool advise_denied(const struct ctl *c, const char *profile, char out[CTL_LINE_MAX])
 {
     const char *words = c->line.command != NULL ? c->line.command->words : "";
@@ -233,8 +251,7 @@ static void advise_start(const struct ctl *c, char out[CTL_LINE_MAX])
 
 void ctl_advice(const struct ctl *c, const struct antag_fault *fault, char out[CTL_LINE_MAX])
 {
-    const char *given = ctl_args_get(&c->line, "APP/ENV");
-    const char *profile = given != NULL ? given : "APP/ENV";
+    const char *profile = ctl_given_profile(c);
     const char *words = c->line.command != NULL ? c->line.command->words : c->line.group;
     char line[CTL_LINE_MAX] = "", rest[CTL_LINE_MAX];
 

@@ -47,6 +47,8 @@ void ctl_command_text(const struct ctl *c, char out[CTL_LINE_MAX], const char *f
 /* A command that the agent names in a sentence (`antomctl key resume shop/live 2`), as it must be typed for
  * this home. False when it names none. */
 bool ctl_named_command(const struct ctl *c, const char *sentence, char out[CTL_LINE_MAX]);
+/* The profile of the command line when it can be one, else "APP/ENV": for commands that are shown. */
+const char *ctl_given_profile(const struct ctl *c);
 /* How the agent of this home is started. */
 void ctl_start_text(const struct ctl *c, char out[CTL_LINE_MAX]);
 /* Prints "next: antomctl ..." */

@@ -9,7 +9,7 @@
 #include "agent/lib/clock.h"
 #include "client/antomctl/json.h"
 
-#define CELL_MAX 2048 /* longer texts (scenarios, globs) are built on the heap */
+#define WARNING_MAX 1024 /* what the agent says is shorter */
 
 /* ---- one value */
 
@@ -226,7 +226,7 @@ static void put_warnings(const json_t *rows)
     json_array_foreach(rows, i, row)
     {
         const char *warning = ctl_json_text(row, "warning");
-        char text[CELL_MAX];
+        char text[WARNING_MAX];
         int64_t version = 0;
 
         if (*warning == '\0')
@@ -242,7 +242,6 @@ static void put_warnings(const json_t *rows)
 
 static void put_empty(struct ctl *c, const struct ctl_view *view)
 {
-    const char *profile = ctl_args_get(&c->line, "APP/ENV");
     const char *hole = view->empty_next != NULL ? strstr(view->empty_next, "%s") : NULL;
 
     ctl_say(view->empty);
@@ -252,7 +251,7 @@ static void put_empty(struct ctl *c, const struct ctl_view *view)
         ctl_next(c, "%s", view->empty_next);
     else
         ctl_next(c, "%.*s%s%s", (int)(hole - view->empty_next), view->empty_next,
-                 profile != NULL ? profile : "APP/ENV", hole + 2);
+                 ctl_given_profile(c), hole + 2);
 }
 
 void ctl_view_print(struct ctl *c, const struct ctl_view *view, const json_t *result)

@@ -103,13 +103,12 @@ static void after_key_made(struct ctl *c, const json_t *key)
 
 static void after_key_shown(struct ctl *c, const json_t *key)
 {
+    const char *public_key = ctl_json_text(key, "public_key");
+    char *clean = ctl_clean_lines(public_key, strlen(public_key));
+
     (void)c;
-    (void)putchar('\n');
-    /* in one line, to be copied */
-    char *text =
-        ctl_clean_lines(ctl_json_text(key, "public_key"), strlen(ctl_json_text(key, "public_key")));
-    (void)printf("%s\n", text);
-    free(text);
+    (void)printf("\n%s\n", clean); /* not broken into lines: it is there to be copied */
+    free(clean);
 }
 
 const struct ctl_view ctl_view_key = {.columns = COLUMNS(KEY_COLUMNS)};
@@ -181,4 +180,13 @@ const struct ctl_view ctl_view_fences = {
     .empty_next = NULL,
 };
 
-const struct ctl_view ctl_view_state = {.columns = COLUMNS({"agent", "state", CTL_AS_STATE})};
+/* ---- lock and unlock */
+
+static void after_state(struct ctl *c, const json_t *result)
+{
+    if (strcmp(ctl_json_text(result, "state"), "locked") == 0)
+        ctl_next(c, "unlock");
+}
+
+const struct ctl_view ctl_view_state = {.columns = COLUMNS({"agent", "state", CTL_AS_STATE}),
+                                        .after = after_state};
