@@ -121,7 +121,7 @@ class Client:
             message = self.recv_message()
             if message[0] != 1:
                 continue  # an event
-            if message[1] is None:  # for no request in particular: all in flight failed
+            if message[1] is None:  # why the connection is about to end
                 raise AntomError.of(message[2])
             if message[1] in self.waiting:
                 self.waiting.remove(message[1])
