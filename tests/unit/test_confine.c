@@ -127,7 +127,8 @@ static void test_no_core(void)
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        (void)freopen("/dev/null", "w", stderr);
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(98);
         core_limit_raised();
     }
     CU_ASSERT_FATAL(pid > 0);

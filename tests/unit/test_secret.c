@@ -34,7 +34,8 @@ static int in_child(void (*f)(void))
     pid = fork();
     if (pid == 0) {
         (void)setrlimit(RLIMIT_CORE, &none);
-        (void)freopen("/dev/null", "w", stderr);
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(98);
         f();
         _exit(0);
     }
