@@ -76,3 +76,34 @@ def test_the_client_frames_alike():
     params = {k: bytes.fromhex(v["$bin"]) if isinstance(v, dict) else v
               for k, v in sign["message"][3].items()}
     assert antom_client.frame([0, 2, "sign_request", params]).hex() == sign["hex"]
+
+
+# ---- the same frames, sent to an agent
+
+
+@pytest.mark.parametrize("case", cases("refused.json"))
+def test_an_agent_refuses(shared_agent, case):
+    with antom_client.Client(shared_agent.agent_sock) as client:
+        client.send_raw(bytes.fromhex(case["hex"]))
+        shape, id_, error, result = client.recv_message()
+        assert (shape, id_, result) == (1, case["id"], None)
+        assert error["name"] == case["error"], error
+        if "field" in case:
+            assert error.get("field") == case["field"], error
+        if case["closes"]:
+            with pytest.raises(antom_client.Closed):
+                client.recv_message()
+        else:
+            assert client.call("health")["state"] == "ready"
+
+
+@pytest.mark.parametrize("case", cases("requests.json"))
+def test_an_agent_takes(shared_agent, case):
+    """What comes of it depends on grants and keys; that it was understood does not."""
+    with antom_client.Client(shared_agent.agent_sock) as client:
+        client.send_raw(bytes.fromhex(case["hex"]))
+        shape, id_, error, _ = client.recv_message()
+        assert (shape, id_) == (1, case["message"][1])
+        if error is not None and error["class"] == "caller":
+            assert (error["name"], error.get("field")) == ("BAD_PARAM", "merchant"), error
+        assert client.call("health")["state"] == "ready"
