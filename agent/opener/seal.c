@@ -354,8 +354,7 @@ static bool checks(struct antag_slice file, struct antag_slice check)
 
     if (check.p + check.len != file.p + file.len)
         return false;
-    /* hashed before its own key and head were packed: "check" (1 + 5), bin 8 head (2) */
-    before = (struct antag_slice){file.p, file.len - CHECK_LEN - 8};
+    before = (struct antag_slice){file.p, file.len - CHECK_LEN};
     crypto_generichash(sum, sizeof sum, before.p, before.len, NULL, 0);
     return ag_secret_equal(sum, check.p, CHECK_LEN);
 }
