@@ -255,7 +255,7 @@ static void on_secret(struct ag_chan *c, const char *label, struct ag_secret *se
     struct ag_role *r = ctx;
 
     (void)c;
-    if (r->ops->on_secret != NULL) {
+    if (r->ops->on_secret != NULL && ag_secret_len(secret) == AG_KEY_LEN) {
         r->ops->on_secret(r, label, secret, r->ctx);
         return;
     }

@@ -145,7 +145,12 @@ static enum antag_err rename_new(struct init *in, const char *path)
     char from[AG_PATH_MAX + 8];
 
     snprintf(from, sizeof from, "%s.new", path);
-    return rename(from, path) == 0 ? ANTAG_OK : io_fault(in, from);
+    /* never over one that is there: of two inits at once the second must not win */
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return ANTAG_OK;
+    return errno == EEXIST ? antag_fault_set(&in->fault, ANTAG_ERR_ALREADY_INITIALISED, NULL,
+                                             "%s is there already", path)
+                           : io_fault(in, from);
 }
 
 static enum antag_err sync_folder(struct init *in)
