@@ -118,8 +118,7 @@ static inline struct ag_row_profile reg_profile(uint64_t app_id, enum ag_env env
                                .next_antom_version = 1};
 
     snprintf(p.name, sizeof(p.name), "shop%u/%s", n, env == AG_ENV_LIVE ? "live" : "sandbox");
-    snprintf(p.client_id, sizeof(p.client_id), "%s%u",
-             env == AG_ENV_LIVE ? "5Y" : "SANDBOX_5Y", n);
+    snprintf(p.client_id, sizeof(p.client_id), "%s%u", env == AG_ENV_LIVE ? "5Y" : "SANDBOX_5Y", n);
     return p;
 }
 
