@@ -1,0 +1,193 @@
+/* op_antom_key: Antom's public keys. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "agent/steward/ops.h"
+#include "agent/steward/render.h"
+#include "agent/steward/rules.h"
+
+/* The new row, and the active one that it supersedes. */
+static enum antag_err put_rows(struct ag_steward *st, struct ag_txn *t,
+                               struct ag_row_profile *profile, struct ag_row_antom_key *row,
+                               struct antag_fault *fault)
+{
+    const struct ag_row_antom_key *active = ag_book_active_antom_key(t->book, profile->id);
+    struct ag_row_antom_key old;
+    enum antag_err err;
+
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    if (active != NULL) {
+        old = *active;
+        if ((err = ag_life_antom_step(&t->life, &old, AG_ANTOMEV_SUPERSEDE, fault)) != ANTAG_OK)
+            return err;
+        if ((err = ag_registry_put_antom_key(st->reg, &old, fault)) != ANTAG_OK)
+            return err;
+    }
+    if ((err = ag_registry_put_profile(st->reg, profile, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_registry_put_antom_key(st->reg, row, fault)) != ANTAG_OK)
+        return err;
+    return ag_txn_commit(t, fault);
+}
+
+/* Staged, then started: before launch there is nobody to wait for. */
+static enum antag_err make_row(const struct ag_txn *t, struct ag_row_profile *profile,
+                               const struct ag_keyring_made *made, struct ag_row_antom_key *row,
+                               struct antag_fault *fault)
+{
+    EVP_PKEY *pkey = NULL;
+    enum antag_err err;
+
+    memset(row, 0, sizeof *row);
+    err = ag_keyform_public((struct antag_slice){made->spki, made->spki_len}, &pkey, fault);
+    if (err != ANTAG_OK)
+        return err;
+    row->bits = (uint32_t)EVP_PKEY_get_bits(pkey);
+    EVP_PKEY_free(pkey);
+    if (profile->next_antom_version == UINT32_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_KEY_STATE, NULL, "%s has used up its versions",
+                               profile->name);
+    row->profile_id = profile->id;
+    row->version = profile->next_antom_version++;
+    row->state = AG_ANTOM_KEY_STAGED;
+    row->created_at_ms = t->life.now_ms;
+    row->spki_len = made->spki_len;
+    memcpy(row->spki, made->spki, made->spki_len);
+    return ag_life_antom_step(&t->life, row, AG_ANTOMEV_START, fault);
+}
+
+static enum antag_err add_key(struct ag_steward *st, const struct antag_antom_key_add_params *p,
+                              const struct ag_keyring_made *made, uint64_t *epoch,
+                              struct antag_writer *w, struct antag_fault *fault)
+{
+    const struct ag_row_profile *found = NULL;
+    struct antag_slice spki = {made->spki, made->spki_len};
+    bool same = p->same_as_other_environment.set && p->same_as_other_environment.v;
+    struct ag_row_antom_key row;
+    struct ag_row_profile profile;
+    char warning[AG_WARNING_MAX];
+    struct ag_txn t = {0};
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_profile(t.book, p->profile.v, &found, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_rule_antom_key(t.book, found, spki, same, warning, fault)) != ANTAG_OK)
+        goto out;
+    profile = *found;
+    if ((err = make_row(&t, &profile, made, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = put_rows(st, &t, &profile, &row, fault)) != ANTAG_OK)
+        goto out;
+    *epoch = t.epoch;
+    ag_render_antom_key(w, t.book, &t.life, &row, warning);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+/* Is there such a profile? Before an opener is started for it. */
+static enum antag_err check_profile(struct ag_steward *st, struct antag_slice name,
+                                    struct antag_fault *fault)
+{
+    const struct ag_row_profile *found = NULL;
+    struct ag_txn t;
+    enum antag_err err = ag_txn_begin(st, 0, &t, fault);
+
+    if (err == ANTAG_OK)
+        err = ag_book_need_profile(t.book, name, &found, fault);
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_antom_key_add(struct ag_steward *st, struct ag_task *op,
+                                   struct antag_writer *w, struct antag_fault *fault)
+{
+    const struct antag_antom_key_add_params *p = op->params;
+    struct ag_keyring_made *made = calloc(1, sizeof *made);
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if (made == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
+    if ((err = check_profile(st, p->profile.v, fault)) != ANTAG_OK)
+        goto out;
+    err = ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, made, fault);
+    if (err != ANTAG_OK)
+        goto out;
+    if ((err = add_key(st, p, made, &epoch, w, fault)) != ANTAG_OK)
+        goto out;
+    err = ag_push_wait(st, epoch, false, fault);
+out:
+    free(made);
+    return err;
+}
+
+enum antag_err ag_op_antom_key_list(struct ag_steward *st, struct ag_task *op,
+                                    struct antag_writer *w, struct antag_fault *fault)
+{
+    const struct antag_profile_opt_params *p = op->params;
+    const struct ag_row_profile *only = NULL;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if (p->profile.set &&
+        (err = ag_book_need_profile(t.book, p->profile.v, &only, fault)) != ANTAG_OK)
+        goto out;
+    antag_w_map(w);
+    antag_w_key(w, "antom_keys");
+    antag_w_array(w);
+    for (size_t i = 0; i < t.book->antom_key_count; i++)
+        if (only == NULL || t.book->antom_keys[i].profile_id == only->id)
+            ag_render_antom_key(w, t.book, &t.life, &t.book->antom_keys[i], NULL);
+    antag_w_end(w);
+    antag_w_end(w);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_antom_key_revoke(struct ag_steward *st, struct ag_task *op,
+                                      struct antag_writer *w, struct antag_fault *fault)
+{
+    const struct antag_key_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_antom_key *k;
+    struct ag_row_antom_key row;
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        goto out;
+    if ((k = ag_book_antom_version(t.book, profile->id, p->version.v)) == NULL) {
+        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
+                              "%s has no Antom key version %llu; `antomctl antom-key list` shows "
+                              "them",
+                              profile->name, (unsigned long long)p->version.v);
+        goto out;
+    }
+    row = *k;
+    if ((err = ag_life_antom_step(&t.life, &row, AG_ANTOMEV_REVOKE, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_put_antom_key(st->reg, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_antom_key(w, t.book, &t.life, &row, NULL);
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}

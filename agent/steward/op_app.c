@@ -1,0 +1,150 @@
+/* op_app: applications. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/steward/ops.h"
+#include "agent/steward/render.h"
+#include "agent/steward/rules.h"
+
+static enum antag_err take_scenarios(const struct antag_opt_value *texts, struct ag_row_app *row,
+                                     struct antag_fault *fault)
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; texts->set && i < texts->v.via.array.size; i++) {
+        char line[ANTAG_TEXT_MAX + 1];
+        struct antag_slice s;
+        enum antag_err err;
+
+        if (!antag_object_slice(&texts->v.via.array.ptr[i], &s) || s.len == 0)
+            return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "scenarios",
+                                   "is a list of texts that are not empty");
+        if ((err = ag_rule_line(s, "scenarios", line, sizeof line, fault)) != ANTAG_OK)
+            return err;
+        if (at + s.len + 2 > sizeof row->scenarios)
+            return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "scenarios",
+                                   "has more than %zu bytes in all", sizeof row->scenarios - 1);
+        at += (size_t)snprintf(row->scenarios + at, sizeof row->scenarios - at, "%s%s",
+                               at == 0 ? "" : "\n", line);
+    }
+    return ANTAG_OK;
+}
+
+static enum antag_err take_app(const struct antag_app_create_params *p, struct ag_row_app *row,
+                               struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    memset(row, 0, sizeof *row);
+    if ((err = ag_rule_app_name(p->app.v, fault)) != ANTAG_OK ||
+        (err = ag_rule_app_role(p->role.v, fault)) != ANTAG_OK ||
+        (err = ag_rule_letters(p->region.v, "region", 2, row->region, fault)) != ANTAG_OK ||
+        (err = ag_rule_letters(p->currency.v, "currency", 3, row->currency, fault)) != ANTAG_OK ||
+        (err = ag_rule_line(p->app.v, "app", row->name, sizeof row->name, fault)) != ANTAG_OK ||
+        (err = ag_rule_line(p->role.v, "role", row->role, sizeof row->role, fault)) != ANTAG_OK ||
+        (err = ag_rule_line(p->product.v, "product", row->product, sizeof row->product, fault)) !=
+            ANTAG_OK ||
+        (err = ag_rule_line(p->type.v, "type", row->type, sizeof row->type, fault)) != ANTAG_OK ||
+        (err = ag_rule_line(p->description.v, "description", row->description,
+                            sizeof row->description, fault)) != ANTAG_OK)
+        return err;
+    return take_scenarios(&p->scenarios, row, fault);
+}
+
+static enum antag_err put_profiles(struct ag_steward *st, const struct ag_row_app *app,
+                                   struct antag_fault *fault)
+{
+    static const enum ag_env envs[] = {AG_ENV_SANDBOX, AG_ENV_LIVE};
+    enum antag_err err = ANTAG_OK;
+
+    for (size_t i = 0; i < 2 && err == ANTAG_OK; i++) {
+        struct ag_row_profile p = {
+            .app_id = app->id,
+            .env = envs[i],
+            .response_max_age_ms = -1,
+            .notification_max_age_ms = -1,
+            .next_key_version = 1,
+            .next_antom_version = 1,
+        };
+
+        snprintf(p.name, sizeof p.name, "%s/%s", app->name, ag_env_name(envs[i]));
+        err = ag_registry_put_profile(st->reg, &p, fault);
+    }
+    return err;
+}
+
+enum antag_err ag_op_app_create(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
+{
+    const struct antag_app_create_params *p = op->params;
+    struct ag_row_app row;
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = take_app(p, &row, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if (ag_book_app_named(t.book, p->app.v) != NULL) {
+        err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "app", "there is an application \"%s\"",
+                              row.name);
+        goto out;
+    }
+    row.created_at_ms = t.life.now_ms;
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_put_app(st->reg, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = put_profiles(st, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_app(w, t.book, &row);
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}
+
+enum antag_err ag_op_app_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                              struct antag_fault *fault)
+{
+    struct ag_txn t;
+    enum antag_err err = ag_txn_begin(st, 0, &t, fault);
+
+    (void)op;
+    if (err == ANTAG_OK) {
+        antag_w_map(w);
+        antag_w_key(w, "apps");
+        antag_w_array(w);
+        for (size_t i = 0; i < t.book->app_count; i++)
+            ag_render_app(w, t.book, &t.book->apps[i]);
+        antag_w_end(w);
+        antag_w_end(w);
+    }
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_app_show(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                              struct antag_fault *fault)
+{
+    const struct antag_app_params *p = op->params;
+    const struct ag_row_app *app;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((app = ag_book_app_named(t.book, p->app.v)) == NULL) {
+        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "app",
+                              "there is no application \"%.*s\"; `antomctl app list` shows them",
+                              (int)p->app.v.len, (const char *)p->app.v.p);
+        goto out;
+    }
+    ag_render_app(w, t.book, app);
+out:
+    ag_txn_end(&t);
+    return err;
+}

@@ -1,0 +1,107 @@
+/* op_fence: paths that a profile may use although they look like the other environment's. */
+#include <string.h>
+
+#include "agent/steward/ops.h"
+#include "agent/steward/render.h"
+
+enum antag_err ag_op_fence_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                               struct antag_fault *fault)
+{
+    const struct antag_fence_add_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    struct ag_row_fence row = {0};
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = ag_glob_check_path(p->path.v, "path", fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        goto out;
+    for (size_t i = 0; i < t.book->fence_count && err == ANTAG_OK; i++)
+        if (t.book->fences[i].profile_id == profile->id &&
+            antag_slice_is(p->path.v, t.book->fences[i].path))
+            err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "path",
+                                  "%s has this exception as fence %llu", profile->name,
+                                  (unsigned long long)t.book->fences[i].id);
+    if (err != ANTAG_OK)
+        goto out;
+    row.profile_id = profile->id;
+    if (!antag_slice_copy(p->path.v, row.path, sizeof row.path)) {
+        err = antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "path", "has at most %d bytes",
+                              ANTAG_GLOB_MAX);
+        goto out;
+    }
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_put_fence(st->reg, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_fence(w, t.book, &row);
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}
+
+enum antag_err ag_op_fence_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
+{
+    const struct antag_profile_opt_params *p = op->params;
+    const struct ag_row_profile *only = NULL;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if (p->profile.set &&
+        (err = ag_book_need_profile(t.book, p->profile.v, &only, fault)) != ANTAG_OK)
+        goto out;
+    antag_w_map(w);
+    antag_w_key(w, "fences");
+    antag_w_array(w);
+    for (size_t i = 0; i < t.book->fence_count; i++)
+        if (only == NULL || t.book->fences[i].profile_id == only->id)
+            ag_render_fence(w, t.book, &t.book->fences[i]);
+    antag_w_end(w);
+    antag_w_end(w);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_fence_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                  struct antag_fault *fault)
+{
+    const struct antag_fence_id_params *p = op->params;
+    struct ag_row_fence row = {0};
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    for (size_t i = 0; i < t.book->fence_count; i++)
+        if (t.book->fences[i].id == p->fence.v)
+            row = t.book->fences[i];
+    if (row.id == 0) {
+        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "fence",
+                              "there is no fence exception %llu; `antomctl fence list` shows them",
+                              (unsigned long long)p->fence.v);
+        goto out;
+    }
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_delete_fence(st->reg, row.id, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_fence(w, t.book, &row);
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}

@@ -1,0 +1,222 @@
+/* op_grant: who may use a profile. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/steward/ops.h"
+#include "agent/steward/render.h"
+#include "agent/steward/rules.h"
+
+static enum antag_err take_who(const struct antag_grant_add_params *p, struct ag_grant *g,
+                               struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    if (p->uid.set + p->gid.set + p->unit.set != 1)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "uid",
+                               "a grant names exactly one of uid, gid and unit");
+    if (p->unit.set) {
+        if ((err = ag_rule_unit(p->unit.v, fault)) != ANTAG_OK)
+            return err;
+        g->who = AG_WHO_UNIT;
+        return antag_slice_copy(p->unit.v, g->unit, sizeof g->unit)
+                   ? ANTAG_OK
+                   : antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "unit", "is too long");
+    }
+    g->who = p->uid.set ? AG_WHO_UID : AG_WHO_GID;
+    if ((p->uid.set ? p->uid.v : p->gid.v) == AG_UID_STRANGER)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, p->uid.set ? "uid" : "gid",
+                               "%u is what the kernel shows for users it cannot map; nobody is "
+                               "known by it",
+                               AG_UID_STRANGER);
+    g->number = (uint32_t)(p->uid.set ? p->uid.v : p->gid.v);
+    return ANTAG_OK;
+}
+
+static enum antag_err take_ops(const struct antag_opt_value *ops, unsigned *out,
+                               struct antag_fault *fault)
+{
+    for (uint32_t i = 0; i < ops->v.via.array.size; i++) {
+        struct antag_slice text = {NULL, 0};
+        enum ag_op op;
+        enum antag_err err;
+
+        (void)antag_object_slice(&ops->v.via.array.ptr[i], &text);
+        if ((err = ag_op_parse(text, &op, fault)) != ANTAG_OK)
+            return err;
+        *out |= (unsigned)op;
+    }
+    if (*out == 0)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "ops",
+                               "is a list of at least one of sign, verify and explain");
+    return ANTAG_OK;
+}
+
+typedef enum antag_err glob_check(struct antag_slice s, const char *field, struct antag_fault *f);
+
+static enum antag_err take_globs(const struct antag_opt_value *given, const char *field,
+                                 glob_check *check, char ***globs, size_t *count,
+                                 struct antag_fault *fault)
+{
+    uint32_t n = given->set ? given->v.via.array.size : 0;
+
+    if (n > ANTAG_GLOBS_PER_GRANT)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, field, "has at most %d globs",
+                               ANTAG_GLOBS_PER_GRANT);
+    if (n > 0 && (*globs = calloc(n, sizeof **globs)) == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a grant");
+    for (uint32_t i = 0; i < n; i++) {
+        struct antag_slice text = {NULL, 0};
+        enum antag_err err;
+
+        (void)antag_object_slice(&given->v.via.array.ptr[i], &text);
+        if ((err = check(text, field, fault)) != ANTAG_OK)
+            return err;
+        if (((*globs)[i] = strndup((const char *)text.p, text.len)) == NULL)
+            return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a grant");
+        *count = i + 1;
+    }
+    return ANTAG_OK;
+}
+
+static enum antag_err take_grant(const struct antag_grant_add_params *p, struct ag_grant *g,
+                                 struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    if ((err = take_who(p, g, fault)) != ANTAG_OK)
+        return err;
+    if ((err = take_ops(&p->ops, &g->ops, fault)) != ANTAG_OK)
+        return err;
+    if ((err = take_globs(&p->methods, "methods", ag_glob_check_method, &g->methods,
+                          &g->method_count, fault)) != ANTAG_OK)
+        return err;
+    if ((err = take_globs(&p->paths, "paths", ag_glob_check_path, &g->paths, &g->path_count,
+                          fault)) != ANTAG_OK)
+        return err;
+    g->query = p->query.set && p->query.v;
+    if (p->max_body.set && p->max_body.v > ANTAG_BODY_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "max_body", "is at most %d",
+                               ANTAG_BODY_MAX);
+    g->max_body = p->max_body.set ? p->max_body.v : 0;
+    return ANTAG_OK;
+}
+
+static bool same_globs(char *const *a, size_t a_count, char *const *b, size_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (size_t i = 0; i < a_count; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_grant(const struct ag_grant *a, const struct ag_grant *b)
+{
+    return a->profile_id == b->profile_id && a->who == b->who && a->number == b->number &&
+           strcmp(a->unit, b->unit) == 0 && a->ops == b->ops && a->query == b->query &&
+           a->max_body == b->max_body &&
+           same_globs(a->methods, a->method_count, b->methods, b->method_count) &&
+           same_globs(a->paths, a->path_count, b->paths, b->path_count);
+}
+
+static enum antag_err refuse_same(const struct ag_book *b, const struct ag_grant *g,
+                                  struct antag_fault *fault)
+{
+    for (size_t i = 0; i < b->grant_count; i++)
+        if (same_grant(&b->grants[i], g))
+            return antag_fault_set(fault, ANTAG_ERR_EXISTS, NULL, "grant %llu says just this",
+                                   (unsigned long long)b->grants[i].id);
+    return ANTAG_OK;
+}
+
+enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                               struct antag_fault *fault)
+{
+    const struct antag_grant_add_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    struct ag_grant g = {0};
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = take_grant(p, &g, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        goto out;
+    g.profile_id = profile->id;
+    if ((err = refuse_same(t.book, &g, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_put_grant(st->reg, &g, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_grant(w, t.book, &g);
+out:
+    ag_txn_end(&t);
+    ag_grant_fini(&g);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}
+
+enum antag_err ag_op_grant_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
+{
+    const struct antag_profile_opt_params *p = op->params;
+    const struct ag_row_profile *only = NULL;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if (p->profile.set &&
+        (err = ag_book_need_profile(t.book, p->profile.v, &only, fault)) != ANTAG_OK)
+        goto out;
+    antag_w_map(w);
+    antag_w_key(w, "grants");
+    antag_w_array(w);
+    for (size_t i = 0; i < t.book->grant_count; i++)
+        if (only == NULL || t.book->grants[i].profile_id == only->id)
+            ag_render_grant(w, t.book, &t.book->grants[i]);
+    antag_w_end(w);
+    antag_w_end(w);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_grant_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                  struct antag_fault *fault)
+{
+    const struct antag_grant_id_params *p = op->params;
+    const struct ag_grant *g = NULL;
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    for (size_t i = 0; i < t.book->grant_count; i++)
+        if (t.book->grants[i].id == p->grant.v)
+            g = &t.book->grants[i];
+    if (g == NULL) {
+        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "grant",
+                              "there is no grant %llu; `antomctl grant list` shows them",
+                              (unsigned long long)p->grant.v);
+        goto out;
+    }
+    ag_render_grant(w, t.book, g); /* before the book is read again */
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_delete_grant(st->reg, p->grant.v, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) == ANTAG_OK)
+        epoch = t.epoch;
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}

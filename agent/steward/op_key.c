@@ -1,0 +1,389 @@
+/* op_key: merchant keys that are there: shown, exported, switched, stopped, resumed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/lib/log.h"
+#include "agent/steward/ops.h"
+#include "agent/steward/render.h"
+#include "agent/steward/rules.h"
+
+/* ---- reading */
+
+enum antag_err ag_op_key_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                              struct antag_fault *fault)
+{
+    const struct antag_profile_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        goto out;
+    antag_w_map(w);
+    antag_w_key(w, "keys");
+    antag_w_array(w);
+    for (size_t i = 0; i < t.book->key_count; i++) {
+        const struct ag_row_key *k = &t.book->keys[i];
+
+        if (k->profile_id == profile->id)
+            ag_render_key(w, t.book, &t.life, k, ag_keeper_holds(st, k->keyring, k->id), NULL);
+    }
+    antag_w_end(w);
+    antag_w_end(w);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_key_show(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                              struct antag_fault *fault)
+{
+    const struct antag_key_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_key *k = NULL;
+    char text[AG_PUBLIC_TEXT_MAX];
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) !=
+        ANTAG_OK)
+        goto out;
+    if ((err = ag_render_public(ag_key_spki(k), false, text)) == ANTAG_OK)
+        ag_render_key(w, t.book, &t.life, k, ag_keeper_holds(st, k->keyring, k->id), text);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+/* The version given; else the active one; else the only one that is staged. */
+static enum antag_err pick_export(const struct ag_book *b, const struct antag_key_export_params *p,
+                                  const struct ag_row_profile **profile,
+                                  const struct ag_row_key **out, struct antag_fault *fault)
+{
+    const struct ag_row_key *staged = NULL;
+    size_t staged_count = 0;
+    enum antag_err err;
+
+    if (p->version.set)
+        return ag_book_need_key(b, p->profile.v, p->version.v, profile, out, fault);
+    if ((err = ag_book_need_profile(b, p->profile.v, profile, fault)) != ANTAG_OK)
+        return err;
+    if ((*out = ag_book_active_key(b, (*profile)->id)) != NULL)
+        return ANTAG_OK;
+    for (size_t i = 0; i < b->key_count; i++)
+        if (b->keys[i].profile_id == (*profile)->id && b->keys[i].state == AG_KEY_STAGED) {
+            staged = &b->keys[i];
+            staged_count++;
+        }
+    if (staged_count == 1) {
+        *out = staged;
+        return ANTAG_OK;
+    }
+    return antag_fault_set(fault, ANTAG_ERR_NO_ACTIVE_KEY, "version",
+                           "%s has no active key and %zu staged ones; name one with --version, "
+                           "`antomctl key list %s` shows them",
+                           (*profile)->name, staged_count, (*profile)->name);
+}
+
+enum antag_err ag_op_key_export(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
+{
+    const struct antag_key_export_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_key *k = NULL;
+    char text[AG_PUBLIC_TEXT_MAX], fingerprint[65];
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = pick_export(t.book, p, &profile, &k, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_render_public(ag_key_spki(k), p->pem.set && p->pem.v, text)) != ANTAG_OK)
+        goto out;
+    ag_keyform_fingerprint(ag_key_spki(k), fingerprint);
+    antag_w_map(w);
+    antag_w_kv_str(w, "profile", profile->name);
+    antag_w_kv_uint(w, "version", k->version);
+    antag_w_kv_str(w, "public_key", text);
+    antag_w_kv_str(w, "fingerprint", fingerprint);
+    antag_w_end(w);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+/* ---- changing; each step commits, then front and keepers follow */
+
+/* The key's row as it is after all is done. */
+static enum antag_err answer_key(struct ag_steward *st, uint64_t handle, struct antag_writer *w,
+                                 struct antag_fault *fault)
+{
+    const struct ag_row_key *k;
+    struct ag_txn t;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((k = ag_book_key(t.book, handle)) == NULL)
+        err = antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
+    else
+        ag_render_key(w, t.book, &t.life, k, ag_keeper_holds(st, k->keyring, k->id), NULL);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+/* The keeper must hold the key, tested, before it may be made to sign. Not under the registry's lock. */
+static enum antag_err make_ready(struct ag_steward *st, const struct ag_row_profile *profile,
+                                 const struct ag_row_key *k, struct antag_fault *fault)
+{
+    struct ag_keyring_params p;
+    struct antag_fault said;
+    enum antag_err err;
+
+    if ((err = ag_keeper_check(st, k->keyring, fault)) != ANTAG_OK)
+        return err;
+    if (ag_keeper_holds(st, k->keyring, k->id))
+        return ANTAG_OK;
+    ag_keyring_params_of(profile, k, AG_USE_NONE, &p);
+    err = ag_keeper_call(st, k->keyring, "load", &p, AG_WAIT_KEEPER_MS, &said);
+    if (err != ANTAG_OK)
+        return antag_fault_set(fault, err, NULL,
+                               "keyring \"%s\" cannot use %s version %u, nothing was changed: %s",
+                               k->keyring, profile->name, k->version, antag_fault_text(&said));
+    ag_keeper_learned(st, k->keyring, k->id);
+    return ANTAG_OK;
+}
+
+enum change { CHANGE_ACTIVATE, CHANGE_RESUME };
+
+/* Would the table let it? Before the keeper is asked to load anything. */
+static enum antag_err dry_run(const struct ag_txn *t, const struct ag_row_key *k,
+                              enum change change, struct antag_fault *fault)
+{
+    struct ag_row_key row = *k, old;
+    bool has_old;
+
+    if (change == CHANGE_RESUME)
+        return ag_life_step(&t->life, t->book, &row, AG_KEYEV_RESUME, true, NULL, fault);
+    return ag_life_activate(&t->life, t->book, &row, true, &old, &has_old, fault);
+}
+
+static enum antag_err commit_change(struct ag_steward *st, struct ag_txn *t, uint64_t handle,
+                                    enum change change, struct antag_fault *fault)
+{
+    const struct ag_row_key *k = ag_book_key(t->book, handle);
+    struct ag_row_key row, old;
+    bool has_old = false;
+    enum antag_err err;
+
+    if (k == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version", "the key is gone");
+    row = *k;
+    err = change == CHANGE_RESUME
+              ? ag_life_step(&t->life, t->book, &row, AG_KEYEV_RESUME, true, NULL, fault)
+              : ag_life_activate(&t->life, t->book, &row, true, &old, &has_old, fault);
+    if (err != ANTAG_OK)
+        return err;
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    /* first the one that stops: never two active rows, not even within the transaction */
+    if (has_old && (err = ag_registry_put_key(st->reg, &old, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
+        return err;
+    return ag_txn_commit(t, fault);
+}
+
+static enum antag_err change_key(struct ag_steward *st, const struct antag_key_params *p,
+                                 enum change change, struct antag_writer *w,
+                                 struct antag_fault *fault)
+{
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_key *k = NULL;
+    struct ag_row_profile of;
+    struct ag_row_key row;
+    struct ag_txn t = {0};
+    uint64_t era, epoch;
+    enum antag_err err;
+
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) !=
+        ANTAG_OK)
+        goto out;
+    if ((err = dry_run(&t, k, change, fault)) != ANTAG_OK)
+        goto out;
+    of = *profile;
+    row = *k;
+    era = t.era;
+    ag_txn_end(&t);
+    if (row.state != AG_KEY_SUSPENDED || row.suspended_from != AG_KEY_RETIRED)
+        if ((err = make_ready(st, &of, &row, fault)) != ANTAG_OK)
+            goto out;
+    if ((err = ag_txn_begin(st, era, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = commit_change(st, &t, row.id, change, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_txn_end(&t);
+    if ((err = ag_push_wait(st, epoch, true, fault)) != ANTAG_OK)
+        goto out;
+    err = answer_key(st, row.id, w, fault);
+out:
+    ag_txn_end(&t);
+    return err;
+}
+
+enum antag_err ag_op_key_activate(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                  struct antag_fault *fault)
+{
+    return change_key(st, op->params, CHANGE_ACTIVATE, w, fault);
+}
+
+enum antag_err ag_op_key_resume(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
+{
+    return change_key(st, op->params, CHANGE_RESUME, w, fault);
+}
+
+enum antag_err ag_op_key_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                             struct antag_fault *fault)
+{
+    const struct antag_key_set_params *p = op->params;
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_key *k = NULL;
+    struct ag_row_key row;
+    struct ag_txn t = {0};
+    uint64_t epoch = 0;
+    enum antag_err err;
+
+    if (p->key_version.v < 1 || p->key_version.v > UINT32_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "key_version", "is 1 to 4294967295");
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) !=
+        ANTAG_OK)
+        goto out;
+    row = *k;
+    if (row.state == AG_KEY_DESTROYED || row.state == AG_KEY_COMPROMISED) {
+        err = antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
+                              "%s version %u is %s and never signs again", profile->name,
+                              row.version, ag_key_state_name(row.state));
+        goto out;
+    }
+    row.key_version = (uint32_t)p->key_version.v;
+    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
+        goto out;
+    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+        goto out;
+    epoch = t.epoch;
+    ag_render_key(w, t.book, &t.life, &row, ag_keeper_holds(st, row.keyring, row.id), NULL);
+out:
+    ag_txn_end(&t);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+}
+
+/* ---- stopping */
+
+struct target {
+    uint64_t handle;
+    struct ag_keyring_params params;
+    char keyring[ANTAG_KEYRING_MAX + 1];
+    char name[ANTAG_PROFILE_MAX + 1];
+    uint32_t version;
+};
+
+/* Finds the key in the driver's book, which asks no lock that work could hold; a key that is too new for
+ * it is looked up in the registry. */
+static enum antag_err find_target(struct ag_steward *st, const struct antag_key_suspend_params *p,
+                                  struct target *out, struct antag_fault *fault)
+{
+    const struct ag_book *b = ag_book_hold(st);
+    const struct ag_row_profile *profile = NULL;
+    const struct ag_row_key *k = NULL;
+    struct ag_txn t = {0};
+    struct ag_life life = {0};
+    struct ag_row_key row;
+    enum antag_err err = ANTAG_ERR_NOT_FOUND;
+
+    if (b != NULL)
+        err = ag_book_need_key(b, p->profile.v, p->version.v, &profile, &k, fault);
+    if (err != ANTAG_OK && (err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK)
+        err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault);
+    if (err != ANTAG_OK)
+        goto out;
+    row = *k;
+    err =
+        ag_life_step(&life, t.book != NULL ? t.book : b, &row, AG_KEYEV_SUSPEND, true, NULL, fault);
+    if (err != ANTAG_OK)
+        goto out;
+    memset(out, 0, sizeof *out);
+    out->handle = k->id;
+    out->params.id.handle = k->id;
+    snprintf(out->keyring, sizeof out->keyring, "%s", k->keyring);
+    snprintf(out->name, sizeof out->name, "%s", profile->name);
+    out->version = k->version;
+out:
+    ag_txn_end(&t);
+    ag_book_release(st, b);
+    return err;
+}
+
+/* The stop holds though its record could not be written: say both. */
+static enum antag_err stopped_unrecorded(const struct target *k, const struct antag_fault *why,
+                                         struct antag_fault *fault)
+{
+    return antag_fault_set(fault, why->err == ANTAG_ERR_KEY_STATE ? ANTAG_ERR_IO : why->err, NULL,
+                           "%s version %u IS STOPPED, but the registry could not record it yet; "
+                           "the agent goes on trying. %s",
+                           k->name, k->version, antag_fault_text(why));
+}
+
+/* Keeper first, then front, then registry. */
+enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                 struct antag_fault *fault)
+{
+    const struct antag_key_suspend_params *p = op->params;
+    char reason[ANTAG_TEXT_MAX + 1] = "";
+    struct antag_fault keeper = {0}, record = {0};
+    enum antag_err err, stopped, recorded;
+    uint64_t stop_id, epoch = 0;
+    struct target k;
+
+    if (p->reason.set &&
+        (err = ag_rule_line(p->reason.v, "reason", reason, sizeof reason, fault)) != ANTAG_OK)
+        return err;
+    if ((err = find_target(st, p, &k, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_stop_add(st, k.handle, reason, false, &stop_id, fault)) != ANTAG_OK)
+        return err;
+    stopped = ag_keeper_call(st, k.keyring, "stop", &k.params, AG_WAIT_STOP_MS, &keeper);
+    (void)ag_push_pass(st, AG_WAIT_STOP_MS); /* the front; a front that is not there has no jobs */
+    recorded = ag_stop_record(st, k.handle, reason, &epoch, &record);
+    if (recorded == ANTAG_OK) {
+        ag_stop_recorded(st, stop_id, epoch);
+    } else {
+        ag_stop_leave(st, stop_id);
+        return stopped_unrecorded(&k, &record, fault);
+    }
+    /* a keeper that is gone signs nothing, and a fresh one does not permit this key */
+    if ((err = ag_push_wait(st, epoch, true, fault)) != ANTAG_OK && stopped == ANTAG_OK)
+        return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
+                               "%s version %u is stopped and this is recorded; the front has not "
+                               "confirmed it yet",
+                               k.name, k.version);
+    if (err != ANTAG_OK)
+        return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
+                               "the stop of %s version %u is recorded, but its keeper has not "
+                               "confirmed it: %s; `antomctl doctor` shows when it has",
+                               k.name, k.version, antag_fault_text(&keeper));
+    return answer_key(st, k.handle, w, fault);
+}

@@ -1,0 +1,183 @@
+/* txn: the registry under its lock: opening, the frame of every operation on it, closing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/lib/clock.h"
+#include "agent/lib/log.h"
+#include "agent/steward/steward.h"
+
+int64_t ag_observed_now_ms(struct ag_steward *st)
+{
+    return st->observed_base_ms + (ag_clock_mono_ms() - st->observed_mono_ms);
+}
+
+static enum antag_err refuse_closed(struct ag_steward *st, struct antag_fault *fault)
+{
+    char reason[256];
+
+    switch (ag_state_get(st, reason)) {
+    case AG_STATE_STARTING:
+    case AG_STATE_UNLOCKED:
+        return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
+                               "the registry is being opened; repeat in a moment");
+    case AG_STATE_FAILED:
+        return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "%s", reason);
+    default:
+        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL,
+                               "the agent is locked%s%s; `antomctl unlock` opens it",
+                               reason[0] == '\0' ? "" : ": ", reason);
+    }
+}
+
+enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *t,
+                            struct antag_fault *fault)
+{
+    struct ag_conf conf;
+    enum antag_err err;
+
+    memset(t, 0, sizeof *t);
+    t->st = st;
+    ag_conf_copy(st, &conf);
+    uv_mutex_lock(&st->reg_lock);
+    t->locked = true;
+    if (st->reg == NULL)
+        return refuse_closed(st, fault);
+    if (era != 0 && era != st->era)
+        return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
+                               "the agent was locked meanwhile; nothing was changed");
+    t->era = st->era;
+    ag_life_init(&t->life, &conf, ag_clock_wall_ms(), ag_observed_now_ms(st));
+    if ((err = ag_book_load(st->reg, &t->book, fault)) != ANTAG_OK && fault != NULL)
+        ag_log_fault(AG_LOG_ERROR, "registry.read", fault);
+    return err;
+}
+
+enum antag_err ag_txn_write(struct ag_txn *t, struct antag_fault *fault)
+{
+    return ag_registry_begin(t->st->reg, fault);
+}
+
+enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
+{
+    struct ag_book *book = NULL;
+    enum antag_err err;
+
+    ag_registry_set_observed_ms(t->st->reg, t->life.observed_ms);
+    if ((err = ag_registry_commit(t->st->reg, &t->epoch, fault)) != ANTAG_OK) {
+        if (fault != NULL)
+            ag_log_fault(AG_LOG_ERROR, "registry.commit", fault);
+        return err;
+    }
+    if ((err = ag_book_load(t->st->reg, &book, fault)) != ANTAG_OK)
+        return err;
+    ag_book_free(t->book);
+    t->book = book;
+    return ANTAG_OK;
+}
+
+void ag_txn_end(struct ag_txn *t)
+{
+    if (!t->locked)
+        return;
+    if (t->st->reg != NULL)
+        ag_registry_rollback(t->st->reg);
+    uv_mutex_unlock(&t->st->reg_lock);
+    ag_book_free(t->book);
+    memset(t, 0, sizeof *t);
+}
+
+/* Keys that were being made when the last steward ended: their handles and versions are not used again. */
+static enum antag_err remove_intents(struct ag_steward *st, struct ag_book *b,
+                                     struct antag_fault *fault)
+{
+    uint64_t epoch;
+    enum antag_err err;
+
+    if (b->intent_count == 0)
+        return ANTAG_OK;
+    if ((err = ag_registry_begin(st->reg, fault)) != ANTAG_OK)
+        return err;
+    for (size_t i = 0; i < b->intent_count && err == ANTAG_OK; i++) {
+        ag_log(AG_LOG_WARN, "key.unfinished_removed", AG_F_UINT("handle", b->intents[i].id),
+               AG_F_UINT("profile", b->intents[i].profile_id),
+               AG_F_UINT("version", b->intents[i].version));
+        err = ag_registry_delete_intent(st->reg, b->intents[i].id, fault);
+    }
+    if (err == ANTAG_OK)
+        err = ag_registry_commit(st->reg, &epoch, fault);
+    if (err != ANTAG_OK)
+        ag_registry_rollback(st->reg);
+    return err;
+}
+
+/* Registry lock held. */
+static enum antag_err open_registry(struct ag_steward *st, const struct ag_secret *mac,
+                                    struct antag_fault *fault)
+{
+    struct ag_book *b = NULL;
+    struct antag_fault cleaning;
+    enum antag_err err;
+
+    if ((err = ag_registry_open(st->home.registry, mac, &st->reg, fault)) != ANTAG_OK) {
+        st->reg = NULL;
+        return err;
+    }
+    st->observed_base_ms = ag_registry_observed_ms(st->reg);
+    st->observed_mono_ms = ag_clock_mono_ms();
+    st->era++;
+    if ((err = ag_book_load(st->reg, &b, fault)) != ANTAG_OK) {
+        ag_registry_close(st->reg);
+        st->reg = NULL;
+        return err;
+    }
+    /* A full disk must not keep a good registry from signing: the leftovers do no harm. */
+    if (remove_intents(st, b, &cleaning) != ANTAG_OK)
+        ag_log_fault(AG_LOG_ERROR, "registry.cleaning", &cleaning);
+    ag_book_publish(st, b);
+    return ANTAG_OK;
+}
+
+void ag_registry_start(struct ag_steward *st)
+{
+    struct ag_secret *mac = NULL;
+    struct antag_fault fault = {0};
+    enum antag_err err = ANTAG_ERR_NO_MEMORY;
+
+    uv_mutex_lock(&st->reg_lock);
+    uv_mutex_lock(&st->lock);
+    st->want_open = false;
+    if (st->mac_key != NULL)
+        mac = ag_secret_copy(st->mac_key);
+    uv_mutex_unlock(&st->lock);
+    if (mac == NULL)
+        antag_fault_set(&fault, err, NULL, "the registry's key was not received");
+    else if (st->reg == NULL)
+        err = open_registry(st, mac, &fault);
+    else
+        err = ANTAG_OK;
+    uv_mutex_unlock(&st->reg_lock);
+    ag_secret_free(mac);
+    if (err == ANTAG_OK) {
+        ag_state_set(st, AG_STATE_UNLOCKED, "");
+    } else {
+        ag_log_fault(AG_LOG_ERROR, "registry.open", &fault);
+        ag_state_set(st, AG_STATE_FAILED, antag_fault_text(&fault));
+    }
+}
+
+void ag_registry_stop(struct ag_steward *st)
+{
+    struct ag_secret *mac;
+
+    uv_mutex_lock(&st->reg_lock);
+    if (st->reg != NULL)
+        ag_registry_close(st->reg);
+    st->reg = NULL;
+    uv_mutex_lock(&st->lock);
+    mac = st->mac_key;
+    st->mac_key = NULL;
+    uv_mutex_unlock(&st->lock);
+    uv_mutex_unlock(&st->reg_lock);
+    ag_secret_free(mac);
+    ag_book_publish(st, NULL);
+}
