@@ -32,7 +32,7 @@ struct front {
     struct ag_shared shared;
     uv_poll_t wake_poll;
     uv_timer_t drain_timer;
-    bool started, serving, draining, ended;
+    bool has_handles, started, serving, draining;
 
     struct ag_rows *rows;
     struct ag_snapshot *snap; /* held; NULL: none yet */
@@ -383,20 +383,22 @@ static void stop_workers(struct front *f)
     f->worker_count = 0;
 }
 
-static void end(struct front *f)
+/* The role ends: by draining, or because the supervisor has gone. */
+static void on_end(struct ag_role *r, void *ctx)
 {
-    if (f->ended)
-        return;
-    f->ended = true;
+    struct front *f = ctx;
+
+    (void)r;
     stop_workers(f);
     ag_listener_free(f->listener);
     f->listener = NULL;
     drop_waits(f);
     ag_chan_close(f->steward);
     f->steward = NULL;
-    uv_close((uv_handle_t *)&f->wake_poll, NULL);
-    uv_close((uv_handle_t *)&f->drain_timer, NULL);
-    ag_role_end(f->role, 0);
+    if (f->has_handles) {
+        uv_close((uv_handle_t *)&f->wake_poll, NULL);
+        uv_close((uv_handle_t *)&f->drain_timer, NULL);
+    }
 }
 
 static void end_when_drained(struct front *f)
@@ -407,13 +409,15 @@ static void end_when_drained(struct front *f)
         if (!ag_worker_is_drained(f->workers[i]))
             return;
     }
-    end(f);
+    ag_role_end(f->role, 0);
 }
 
 static void on_drain_over(uv_timer_t *timer)
 {
+    struct front *f = timer->data;
+
     ag_log(AG_LOG_WARN, "front.drain_cut_off", AG_F_INT("after_ms", DRAIN_MS));
-    end(timer->data);
+    ag_role_end(f->role, 0);
 }
 
 static void on_drain(struct ag_role *r, void *ctx)
@@ -477,11 +481,14 @@ static bool start(struct front *f, struct ag_role *r, const struct ag_role_start
     f->state = s->state;
     memcpy(f->reason, s->reason, sizeof(f->reason));
     f->rows = ag_rows_new();
-    if (!f->rows || uv_poll_init(loop, &f->wake_poll, f->shared.main_wake) != 0)
+    f->shared.main_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!f->rows || f->shared.main_wake < 0 ||
+        uv_poll_init(loop, &f->wake_poll, f->shared.main_wake) != 0)
         return false;
     f->wake_poll.data = f;
     uv_poll_start(&f->wake_poll, UV_READABLE, on_wake);
     uv_timer_init(loop, &f->drain_timer);
+    f->has_handles = true;
     f->drain_timer.data = f;
     if (publish(f) != ANTAG_OK || !start_workers(f))
         return false;
@@ -553,18 +560,17 @@ int ag_front_main(void)
         .on_peer = on_peer,
         .on_conf = on_conf,
         .on_drain = on_drain,
+        .on_end = on_end,
     };
-    static struct front f; /* handles of a loop that was cut off still point here */
+    static struct front f;
     int status;
 
     raise_descriptors();
     TAILQ_INIT(&f.waits);
-    f.shared.main_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (f.shared.main_wake < 0)
-        return antag_err_exit(ANTAG_ERR_IO);
+    f.shared.main_wake = -1;
     status = ag_role_run(AG_ROLE_front, &ops, &f);
-    stop_workers(&f);
     free(f.workers);
+    f.workers = NULL;
     ag_view_release(f.view);
     reap_views(&f);
     ag_snapshot_release(f.snap);

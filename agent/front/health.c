@@ -74,6 +74,7 @@ static void write_ops(struct antag_writer *w, unsigned ops)
 void ag_hello_write(struct ag_conn *c)
 {
     struct antag_writer *w = &c->worker->writer;
+    bool ready = ag_view_state(c->worker->view) == AG_STATE_UNLOCKED;
     const struct ag_profile *p;
     struct list l = {0};
 
@@ -84,14 +85,14 @@ void ag_hello_write(struct ag_conn *c)
     write_state(w, c->worker->view);
     antag_w_key(w, "profiles");
     antag_w_array(w);
-    while ((p = next_profile(c, &l))) {
+    while (ready && (p = next_profile(c, &l))) {
         antag_w_map(w);
         antag_w_kv_str(w, "profile", p->row->name);
         write_ops(w, l.ops);
         antag_w_end(w);
     }
     antag_w_end(w);
-    if (l.next < ag_snapshot_count(c->worker->view->snap))
+    if (ready && l.next < ag_snapshot_count(c->worker->view->snap))
         antag_w_kv_bool(w, "truncated", true);
     antag_w_end(w);
 }
@@ -108,24 +109,42 @@ static void write_ability(struct antag_writer *w, const char *key, const char *w
     antag_w_kv_str(w, why_key, antag_fault_text(fault));
 }
 
-static void write_profile(struct ag_conn *c, const struct ag_profile *p)
+static void not_granted(struct antag_fault *fault, enum ag_op op)
+{
+    antag_fault_set(fault, ANTAG_ERR_DENIED, NULL, "no grant of this caller covers \"%s\"",
+                    ag_op_name(op));
+}
+
+/* What a request of this caller would meet, whatever its params. */
+static void find_ability(struct ag_conn *c, const struct ag_profile *p, unsigned ops,
+                         struct antag_fault *sign, struct antag_fault *verify)
+{
+    const struct ag_view *view = c->worker->view;
+
+    *sign = *verify = (struct antag_fault){.err = ANTAG_OK};
+    if (ag_view_state(view) != AG_STATE_UNLOCKED) {
+        ag_view_refuse(view, sign);
+        *verify = *sign;
+        return;
+    }
+    if (!(ops & AG_OP_SIGN))
+        not_granted(sign, AG_OP_SIGN);
+    else if (ag_front_complete(p, sign) == ANTAG_OK && ag_front_has_key(p, sign) == ANTAG_OK &&
+             !ag_links_is_up(c->worker->links, p->row->keyring))
+        antag_fault_set(sign, ANTAG_ERR_BACKEND, NULL, "the keyring \"%s\" cannot be reached",
+                        p->row->keyring);
+    if (!(ops & AG_OP_VERIFY))
+        not_granted(verify, AG_OP_VERIFY);
+    else if (ag_front_complete(p, verify) == ANTAG_OK)
+        ag_front_has_antom_key(p, verify);
+}
+
+static void write_profile(struct ag_conn *c, const struct ag_profile *p, unsigned ops)
 {
     struct antag_writer *w = &c->worker->writer;
-    const struct ag_view *view = c->worker->view;
-    struct antag_fault sign = {.err = ANTAG_OK}, verify = {.err = ANTAG_OK};
+    struct antag_fault sign, verify;
 
-    if (ag_view_state(view) != AG_STATE_UNLOCKED) {
-        ag_view_refuse(view, &sign);
-        verify = sign;
-    } else if (ag_front_complete(p, &sign) != ANTAG_OK) {
-        verify = sign;
-    } else {
-        if (ag_front_has_key(p, &sign) == ANTAG_OK &&
-            !ag_links_is_up(c->worker->links, p->row->keyring))
-            antag_fault_set(&sign, ANTAG_ERR_BACKEND, NULL, "the keyring \"%s\" cannot be reached",
-                            p->row->keyring);
-        ag_front_has_antom_key(p, &verify);
-    }
+    find_ability(c, p, ops, &sign, &verify);
     antag_w_map(w);
     antag_w_kv_str(w, "profile", p->row->name);
     write_ability(w, "sign", "sign_why", &sign);
@@ -144,7 +163,7 @@ void ag_health_write(struct ag_conn *c)
     antag_w_key(w, "profiles");
     antag_w_array(w);
     while ((p = next_profile(c, &l)))
-        write_profile(c, p);
+        write_profile(c, p, l.ops);
     antag_w_end(w);
     if (l.next < ag_snapshot_count(c->worker->view->snap))
         antag_w_kv_bool(w, "truncated", true);

@@ -237,16 +237,16 @@ void ag_request_take(struct ag_conn *c, struct antag_slice frame)
         refuse(&r, &fault);
         return;
     }
+    if (!row->when_locked && ag_view_state(view) != AG_STATE_UNLOCKED) {
+        ag_view_refuse(view, &fault);
+        refuse(&r, &fault);
+        return;
+    }
     if (antag_params_parse(&row->params, false, &m.params, &params, &fault) != ANTAG_OK) {
         if (antag_params_has_twice(&row->params, &m.params))
             break_off(c, true, m.id, &fault);
         else
             refuse(&r, &fault);
-        return;
-    }
-    if (!row->when_locked && ag_view_state(view) != AG_STATE_UNLOCKED) {
-        ag_view_refuse(view, &fault);
-        refuse(&r, &fault);
         return;
     }
     handlers[which](&r);
