@@ -108,7 +108,7 @@ class Client:
             raise Closed(f"the agent sent a frame of {size} bytes")
         return msgpack.unpackb(self._read(size, deadline), raw=False)
 
-    def send(self, method, **params):
+    def send(self, method, /, **params):
         """Send without waiting; the id returned is for collect()."""
         self.next_id = (self.next_id + 1) & 0x7FFFFFFF
         self.send_raw(frame([0, self.next_id, method, params]))
@@ -131,10 +131,10 @@ class Client:
             raise AntomError.of(error)
         return result
 
-    def call(self, method, **params):
+    def call(self, method, /, **params):
         return self.collect(self.send(method, **params))
 
-    def call_twice(self, method, **params):
+    def call_twice(self, method, /, **params):
         """As call(), repeated once where PROTOCOL.md says so: class retry, or a lost connection."""
         try:
             if self.sock is None:
