@@ -118,6 +118,10 @@ int ag_keeper_main(void)
                                            .on_drain = on_drain,
                                            .on_end = on_end};
     struct keeper k = {0};
+    int status;
 
-    return ag_role_run(AG_ROLE_keeper, &ops, &k);
+    status = ag_role_run(AG_ROLE_keeper, &ops, &k);
+    /* libuv's threads end while OpenSSL is there, which keeps state for each of them */
+    uv_library_shutdown();
+    return status;
 }

@@ -431,6 +431,10 @@ int ag_opener_main(void)
                                            .on_task = on_task,
                                            .on_end = on_end};
     struct opener o = {.task = TASK_NONE, .job = {.key_fd = -1, .passphrase_fd = -1}};
+    int status;
 
-    return ag_role_run(AG_ROLE_opener, &ops, &o);
+    status = ag_role_run(AG_ROLE_opener, &ops, &o);
+    /* libuv's threads end while OpenSSL is there, which keeps state for each of them */
+    uv_library_shutdown();
+    return status;
 }

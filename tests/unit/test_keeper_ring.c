@@ -541,10 +541,13 @@ int main(void)
         {"unknown type of keyring", test_unknown_type},
         CU_TEST_INFO_NULL,
     };
+    int status;
 
     ag_log_setup("test", AG_LOG_ERROR);
     if (ag_secret_setup(NULL) != ANTAG_OK)
         return 1;
     make_keys();
-    return run_tests("keeper_ring", tests);
+    status = run_tests("keeper_ring", tests);
+    uv_library_shutdown(); /* its threads end while OpenSSL is there */
+    return status;
 }
