@@ -1,5 +1,6 @@
 #include "agent/lib/role.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,8 +326,12 @@ int ag_role_run(enum ag_role_kind kind, const struct ag_role_ops *ops, void *ctx
         ag_log_fault(AG_LOG_ERROR, "role.confine", &fault);
         return antag_err_exit(fault.err);
     }
-    if (uv_loop_init(&r.loop) != 0 || ag_chan_open(&r.loop, AG_ROLE_CONTROL_FD, "supervisor",
-                                                   &control_ops, &r, &r.control) != ANTAG_OK) {
+    /* The supervisor kills a role whose channel has ended. Ours ends with the process, not with the
+     * handles that finish() closes: the exit status and the leak checkers' word come first. */
+    if (fcntl(AG_ROLE_CONTROL_FD, F_DUPFD_CLOEXEC, AG_ROLE_CONTROL_FD + 1) < 0 ||
+        uv_loop_init(&r.loop) != 0 ||
+        ag_chan_open(&r.loop, AG_ROLE_CONTROL_FD, "supervisor", &control_ops, &r, &r.control) !=
+            ANTAG_OK) {
         ag_log(AG_LOG_ERROR, "role.control");
         return antag_err_exit(ANTAG_ERR_IO);
     }
