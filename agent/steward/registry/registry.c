@@ -133,6 +133,21 @@ static void drop_saved(struct ag_registry *r)
         ag_regset_fini(&r->saved[i]);
 }
 
+/* Roll SQLite back, by a statement made beforehand: when memory is short is no time to make one. After
+ * some errors SQLite has rolled back by itself. */
+static enum antag_err undo(struct ag_registry *r, struct antag_fault *fault)
+{
+    enum antag_err err = ANTAG_OK;
+    int code;
+
+    if (sqlite3_get_autocommit(r->db) != 0)
+        return ANTAG_OK;
+    if ((code = sqlite3_step(r->rollback)) != SQLITE_DONE)
+        err = ag_regdb_error(r->db, code, "rolling back", fault);
+    sqlite3_reset(r->rollback);
+    return err;
+}
+
 static enum antag_err start(struct ag_registry *r, struct antag_fault *fault)
 {
     enum antag_err err = ANTAG_OK;
@@ -140,6 +155,11 @@ static enum antag_err start(struct ag_registry *r, struct antag_fault *fault)
     if (r->in_transaction)
         return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL,
                                "a registry transaction is open already");
+    if ((r->rollback == NULL &&
+         (err = ag_regdb_prepare(r->db, "ROLLBACK", &r->rollback, fault)) != ANTAG_OK) ||
+        (err = undo(r, fault)) !=
+            ANTAG_OK) /* one that could not be undone when it should have been */
+        return err;
     for (size_t i = 0; err == ANTAG_OK && i < AG_KIND_COUNT; i++)
         if ((err = ag_regset_copy(&r->sets[i], &r->saved[i])) != ANTAG_OK)
             (void)antag_fault_set(fault, err, NULL, "%s", "");
@@ -172,13 +192,9 @@ enum antag_err ag_registry_begin(struct ag_registry *r, struct antag_fault *faul
 
 void ag_registry_rollback(struct ag_registry *r)
 {
-    struct antag_fault fault;
-
     if (!r->in_transaction)
         return;
-    /* after some errors SQLite has rolled back by itself */
-    if (sqlite3_get_autocommit(r->db) == 0 && ag_regdb_exec(r->db, "ROLLBACK", &fault) != ANTAG_OK)
-        ag_log_fault(AG_LOG_ERROR, "registry.rollback", &fault);
+    (void)undo(r, NULL); /* logged; the next transaction tries again */
     for (size_t i = 0; i < AG_KIND_COUNT; i++) {
         ag_regset_fini(&r->sets[i]);
         r->sets[i] = r->saved[i];
@@ -420,6 +436,7 @@ void ag_registry_close(struct ag_registry *r)
         return;
     ag_registry_rollback(r);
     ag_regrow_drop_stmts(r);
+    sqlite3_finalize(r->rollback);
     sqlite3_close(r->db); /* as the last one it empties the WAL and removes it */
     for (size_t i = 0; i < AG_KIND_COUNT; i++)
         ag_regset_fini(&r->sets[i]);

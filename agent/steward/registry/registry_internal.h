@@ -148,6 +148,7 @@ struct ag_registry {
     bool erase_pending; /* such bytes may still stand in the WAL */
     sqlite3_stmt *stmts[AG_KIND_COUNT][AG_REGOP_COUNT];
     sqlite3_stmt *finds[AG_REGFIND_COUNT];
+    sqlite3_stmt *rollback;
     union ag_regrow row, old; /* work space of one call */
     uint8_t encoded[AG_REGROW_ENCODED_MAX];
 };
