@@ -27,11 +27,10 @@ static void no_key(struct ag_snap_profile *out, enum antag_err err, const char *
 }
 
 /* Why a profile has no active key, and the command that gives it one. */
-static void explain_none(const struct ag_book *b, const struct ag_row_profile *p,
-                         struct ag_snap_profile *out)
+static enum antag_err explain_none(const struct ag_book *b, const struct ag_row_profile *p,
+                                   struct ag_missing *out)
 {
     const struct ag_row_key *staged = NULL, *suspended = NULL;
-    char why[160];
 
     for (size_t i = 0; i < b->key_count; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -44,17 +43,21 @@ static void explain_none(const struct ag_book *b, const struct ag_row_profile *p
             suspended = k;
     }
     if (suspended != NULL) {
-        snprintf(why, sizeof why, "version %u is suspended; `antomctl key resume %s %u`",
-                 suspended->version, p->name, suspended->version);
-        no_key(out, ANTAG_ERR_KEY_STATE, why);
-    } else if (staged != NULL) {
-        snprintf(why, sizeof why, "version %u is staged; `antomctl key activate %s %u`",
-                 staged->version, p->name, staged->version);
-        no_key(out, ANTAG_ERR_NO_ACTIVE_KEY, why);
-    } else {
-        snprintf(why, sizeof why, "no key; `antomctl key generate %s` or `key import`", p->name);
-        no_key(out, ANTAG_ERR_NO_ACTIVE_KEY, why);
+        snprintf(out->what, sizeof out->what, "active key (version %u is suspended)",
+                 suspended->version);
+        snprintf(out->command, sizeof out->command, "antomctl key resume %s %u", p->name,
+                 suspended->version);
+        return ANTAG_ERR_KEY_STATE;
     }
+    if (staged != NULL) {
+        snprintf(out->what, sizeof out->what, "active key (version %u is staged)", staged->version);
+        snprintf(out->command, sizeof out->command, "antomctl key activate %s %u", p->name,
+                 staged->version);
+    } else {
+        snprintf(out->what, sizeof out->what, "merchant key");
+        snprintf(out->command, sizeof out->command, "antomctl key generate %s", p->name);
+    }
+    return ANTAG_ERR_NO_ACTIVE_KEY;
 }
 
 static void take_key(const struct ag_row_key *k, struct ag_snap_profile *out)
@@ -94,7 +97,11 @@ void ag_desired_profile(const struct ag_book *b, const struct ag_row_profile *p,
     out->response_max_age_ms = p->response_max_age_ms;
     out->notification_max_age_ms = p->notification_max_age_ms;
     if (active == NULL) {
-        explain_none(b, p, out);
+        struct ag_missing none;
+        enum antag_err err = explain_none(b, p, &none);
+
+        snprintf(why, sizeof why, "no %.60s; `%.90s`", none.what, none.command);
+        no_key(out, err, why);
     } else if (source->kind == AG_SOURCE_READY) {
         take_key(active, out);
     } else if (source->kind == AG_SOURCE_STOPPED) {
@@ -115,21 +122,25 @@ bool ag_desired_has_antom_key(const struct ag_book *b, uint64_t profile_id)
 }
 
 size_t ag_desired_missing(const struct ag_book *b, const struct ag_row_profile *p,
-                          char out[AG_MISSING_MAX][160])
+                          struct ag_missing out[AG_MISSING_MAX])
 {
-    struct ag_snap_profile row;
     size_t n = 0;
 
-    if (p->client_id[0] == '\0')
-        snprintf(out[n++], 160, "client id: `antomctl profile set %s --client-id ID`", p->name);
-    if (ag_book_active_key(b, p->id) == NULL) {
-        memset(&row, 0, sizeof row);
-        explain_none(b, p, &row);
-        snprintf(out[n++], 160, "active merchant key: %.130s", row.sign_why);
+    if (p->client_id[0] == '\0') {
+        snprintf(out[n].what, sizeof out[n].what, "client id");
+        snprintf(out[n++].command, sizeof out->command, "antomctl profile set %s --client-id ID",
+                 p->name);
     }
-    if (!ag_desired_has_antom_key(b, p->id))
-        snprintf(out[n++], 160, "Antom key: `antomctl antom-key add %s`", p->name);
-    if (p->gateway[0] == '\0')
-        snprintf(out[n++], 160, "gateway: `antomctl profile set %s --gateway URL`", p->name);
+    if (ag_book_active_key(b, p->id) == NULL)
+        (void)explain_none(b, p, &out[n++]);
+    if (!ag_desired_has_antom_key(b, p->id)) {
+        snprintf(out[n].what, sizeof out[n].what, "Antom key");
+        snprintf(out[n++].command, sizeof out->command, "antomctl antom-key add %s", p->name);
+    }
+    if (p->gateway[0] == '\0') {
+        snprintf(out[n].what, sizeof out[n].what, "gateway");
+        snprintf(out[n++].command, sizeof out->command, "antomctl profile set %s --gateway URL",
+                 p->name);
+    }
     return n;
 }

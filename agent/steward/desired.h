@@ -35,10 +35,14 @@ struct ag_sign_source {
 void ag_desired_profile(const struct ag_book *b, const struct ag_row_profile *p,
                         const struct ag_sign_source *source, const struct ag_snap_profile *had,
                         struct ag_snap_profile *out);
-/* What is missing before the profile can sign and verify: texts of at most 160 bytes. */
-#define AG_MISSING_MAX 6
+/* What a profile lacks before it can sign and verify, and the command that gives it. */
+struct ag_missing {
+    char what[80];
+    char command[120];
+};
+#define AG_MISSING_MAX 4
 size_t ag_desired_missing(const struct ag_book *b, const struct ag_row_profile *p,
-                          char out[AG_MISSING_MAX][160]);
+                          struct ag_missing out[AG_MISSING_MAX]);
 bool ag_desired_has_antom_key(const struct ag_book *b, uint64_t profile_id);
 
 #endif

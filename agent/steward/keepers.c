@@ -279,6 +279,7 @@ static bool full_load(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     if (good) {
         uv_mutex_lock(&st->lock);
         kp->loaded_gen = gen;
+        uv_cond_broadcast(&st->changed);
         uv_mutex_unlock(&st->lock);
     } else {
         lose(st, kp, ag_clock_mono_ms() + RETRY_MS);

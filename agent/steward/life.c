@@ -62,10 +62,11 @@ enum antag_err ag_life_step(const struct ag_life *l, const struct ag_book *b, st
     ag_life_facts(l, b, k, self_tested, &facts);
     if (ag_keylife_step(&facts, event, &step, &why) != ANTAG_OK)
         return antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
-                               "%s version %u is %s, which does not allow \"%s\"%s%s",
+                               "%s version %u is %s, which does not allow \"%s\"%s%s%s",
                                p == NULL ? "?" : p->name, k->version, ag_key_state_name(k->state),
-                               ag_key_event_name(event), why.reason[0] == '\0' ? "" : ": ",
-                               why.reason);
+                               ag_key_event_name(event),
+                               why.reason[0] == '\0' ? "" : " (it waits for: ", why.reason,
+                               why.reason[0] == '\0' ? "" : ")");
     enter_state(l, k, &step, reason);
     return ANTAG_OK;
 }
@@ -90,9 +91,10 @@ enum antag_err ag_life_antom_step(const struct ag_life *l, struct ag_row_antom_k
     antom_facts(l, k, &facts);
     if (ag_antom_keylife_step(&facts, event, &to, &why) != ANTAG_OK)
         return antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
-                               "Antom key version %u is %s, which does not allow this%s%s",
+                               "Antom key version %u is %s, which does not allow this%s%s%s",
                                k->version, ag_antom_key_state_name(k->state),
-                               why.reason[0] == '\0' ? "" : ": ", why.reason);
+                               why.reason[0] == '\0' ? "" : " (it waits for: ", why.reason,
+                               why.reason[0] == '\0' ? "" : ")");
     k->state = to;
     k->state_at_ms = l->now_ms;
     k->state_observed_ms = l->observed_ms;

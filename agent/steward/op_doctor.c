@@ -187,7 +187,7 @@ static void check_keyrings(struct doctor *d)
         char check[64];
 
         snprintf(check, sizeof check, "keyring_%.40s", name);
-        if (ag_keeper_check(d->st, name, &fault) == ANTAG_OK)
+        if (ag_keeper_check(d->st, name, 0, &fault) == ANTAG_OK)
             say(d, check, true, NULL, "keyring \"%s\" is loaded", name);
         else
             say(d, check, false, "look into the agent's log",
@@ -216,11 +216,10 @@ static bool has_grant(const struct ag_book *b, const struct ag_row_profile *p)
     return false;
 }
 
-/* The first missing thing as remedy: it is made of the command that gives it. */
 static void check_complete(struct doctor *d, const struct ag_book *b,
                            const struct ag_row_profile *p, const char *check)
 {
-    char missing[AG_MISSING_MAX][160];
+    struct ag_missing missing[AG_MISSING_MAX];
     size_t count = ag_desired_missing(b, p, missing);
     struct ag_sign_source source;
     char remedy[200];
@@ -230,7 +229,7 @@ static void check_complete(struct doctor *d, const struct ag_book *b,
         say(d, check, true, NULL, "%s is not set up yet", p->name);
     } else if (count > 0) {
         for (size_t i = 0; i < count; i++)
-            say(d, check, false, missing[i], "%s lacks: %s", p->name, missing[i]);
+            say(d, check, false, missing[i].command, "%s has no %s", p->name, missing[i].what);
     } else if (source.kind != AG_SOURCE_READY) {
         say(d, check, false, "look into the agent's log", "%s cannot sign: %s", p->name,
             source.kind == AG_SOURCE_STOPPED ? "its key was stopped" : source.why);

@@ -146,7 +146,7 @@ static enum antag_err make_ready(struct ag_steward *st, const struct ag_row_prof
     struct antag_fault said;
     enum antag_err err;
 
-    if ((err = ag_keeper_check(st, k->keyring, fault)) != ANTAG_OK)
+    if ((err = ag_keeper_check(st, k->keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
         return err;
     if (ag_keeper_holds(st, k->keyring, k->id))
         return ANTAG_OK;

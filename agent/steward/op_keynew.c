@@ -45,11 +45,12 @@ static enum antag_err intend(struct ag_steward *st, const struct antag_key_new_p
 
     if ((err = take_keyring(p, m, fault)) != ANTAG_OK)
         return err;
+    if (ag_state_get(st, NULL) == AG_STATE_UNLOCKED &&
+        (err = ag_keeper_check(st, m->row.keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
+        return err;
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_book_need_profile(t.book, p->profile.v, &found, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_keeper_check(st, m->row.keyring, fault)) != ANTAG_OK)
         goto out;
     m->era = t.era;
     m->profile = *found;

@@ -214,9 +214,10 @@ void ag_keeper_learned(struct ag_steward *st, const char *keyring, uint64_t hand
     uv_mutex_unlock(&st->lock);
 }
 
-enum antag_err ag_keeper_check(struct ag_steward *st, const char *keyring,
+enum antag_err ag_keeper_check(struct ag_steward *st, const char *keyring, int64_t wait_ms,
                                struct antag_fault *fault)
 {
+    int64_t until = ag_clock_mono_ms() + wait_ms, left;
     struct ag_conf conf;
     const struct ag_keeper *kp;
     bool up;
@@ -227,8 +228,14 @@ enum antag_err ag_keeper_check(struct ag_steward *st, const char *keyring,
                                "agent.conf has no section [keyring %s]; \"soft\" is always there",
                                keyring);
     uv_mutex_lock(&st->lock);
-    kp = find_keeper(st, keyring);
-    up = kp != NULL && is_up(kp);
+    for (;;) {
+        kp = find_keeper(st, keyring);
+        up = kp != NULL && is_up(kp);
+        left = until - ag_clock_mono_ms();
+        if (up || left <= 0 || st->quit || st->state != AG_STATE_UNLOCKED)
+            break;
+        uv_cond_timedwait(&st->changed, &st->lock, (uint64_t)left * 1000000);
+    }
     uv_mutex_unlock(&st->lock);
     if (up)
         return ANTAG_OK;

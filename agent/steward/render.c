@@ -53,7 +53,8 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
 {
     const struct ag_row_key *active = ag_book_active_key(b, p->id);
     const struct ag_row_antom_key *antom = ag_book_active_antom_key(b, p->id);
-    char missing[AG_MISSING_MAX][160];
+    struct ag_missing missing[AG_MISSING_MAX];
+    char text[256];
     size_t missing_count = ag_desired_missing(b, p, missing);
 
     antag_w_map(w);
@@ -70,8 +71,10 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
         antag_w_kv_uint(w, "antom_version", antom->version);
     antag_w_key(w, "missing");
     antag_w_array(w);
-    for (size_t i = 0; i < missing_count; i++)
-        antag_w_str(w, missing[i]);
+    for (size_t i = 0; i < missing_count; i++) {
+        snprintf(text, sizeof text, "%s: `%s`", missing[i].what, missing[i].command);
+        antag_w_str(w, text);
+    }
     antag_w_end(w);
     antag_w_end(w);
 }

@@ -181,9 +181,9 @@ struct ag_chan *ag_keeper_hold(struct ag_steward *st, const char *keyring, uint6
 bool ag_keeper_holds(struct ag_steward *st, const char *keyring, uint64_t handle);
 /* An operation had the keeper load this key: it passed its self-test. */
 void ag_keeper_learned(struct ag_steward *st, const char *keyring, uint64_t handle);
-/* Can the keyring be used? errors: NOT_FOUND (not configured), BACKEND (its keeper is not up). */
+/* Can the keyring be used, within wait_ms? errors: NOT_FOUND (not configured), BACKEND (its keeper is not up). */
 ANTAG_MUST_CHECK enum antag_err ag_keeper_check(struct ag_steward *st, const char *keyring,
-                                                struct antag_fault *fault);
+                                                int64_t wait_ms, struct antag_fault *fault);
 /* A request with an empty map, or with keyring params; `out` to be finished in every case. */
 ANTAG_MUST_CHECK enum antag_err ag_call(struct ag_chan *c, const char *method, const int *fds,
                                         size_t fd_count, int64_t timeout_ms, struct ag_reply *out);
