@@ -8,8 +8,8 @@
 #include "agent/supervisor/run.h"
 
 #define BACKOFF_FIRST_MS  50
-#define BACKOFF_MAX_MS    5000
-#define BACKOFF_FORGET_MS 10000 /* one that ran this long starts again at once */
+#define BACKOFF_MAX_MS    1000
+#define BACKOFF_FORGET_MS 5000 /* one that ran this long starts again at once */
 
 enum edge_how { EDGE_CONTROL, EDGE_CHANNEL, EDGE_LANES, EDGE_TASK, EDGE_LATER };
 struct edge {
