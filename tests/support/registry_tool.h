@@ -226,6 +226,28 @@ static inline enum antag_err reg_make(struct reg_place *p)
     return err;
 }
 
+/* By columns: the padding between them may hold anything. */
+static inline bool reg_same_row(const struct ag_kind *kind, const void *a, const void *b)
+{
+    bool same = memcmp(a, b, sizeof(uint64_t)) == 0;
+
+    for (size_t i = 0; same && i < kind->col_count; i++) {
+        const struct ag_col *col = &kind->cols[i];
+        const char *x = (const char *)a + col->offset, *y = (const char *)b + col->offset;
+        size_t len = col->size;
+
+        if (col->type == AG_COL_BLOB) {
+            memcpy(&len, (const char *)a + col->len_offset, sizeof(len));
+            same = memcmp(&len, (const char *)b + col->len_offset, sizeof(len)) == 0;
+        }
+        if (col->type == AG_COL_TEXT)
+            same = strcmp(x, y) == 0;
+        else
+            same = same && memcmp(x, y, len) == 0;
+    }
+    return same;
+}
+
 /* What the code under test logs goes nowhere while quiet: where every row is a fault, the errors it
  * logs are expected. Failures are told on standard output. */
 static inline void reg_quiet(bool quiet)

@@ -247,7 +247,7 @@ static void round_trip(enum ag_kind_id id, union ag_regrow *row, const char *kee
     OK(ag_registry_commit(reg, NULL, F));
     reopen();
     OK(ag_rows_get(reg, id, row->id, back, F));
-    if (memcmp(row, back, kind->row_size) != 0) { /* public; both were zeroed, padding included */
+    if (!reg_same_row(kind, row, back)) {
         fprintf(stderr, "%s: a row came back different\n", kind->table);
         CU_FAIL("row differs");
     }

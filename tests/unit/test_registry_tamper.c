@@ -227,7 +227,7 @@ static void test_bytes_flipped(void)
         struct ag_registry *r = NULL;
         struct ag_row_profile p;
         enum antag_err err;
-        uint8_t byte;
+        uint8_t byte = 0;
         int fd;
 
         ag_regdb_remove_files(place.path);
