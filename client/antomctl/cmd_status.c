@@ -160,7 +160,7 @@ void ctl_render_status(struct ctl *c, const json_t *status)
     static const struct ctl_column roles[] = {
         {"ROLE", "role", CTL_AS_TEXT},
         {"NAME", "name", CTL_AS_TEXT},
-        {"PID", "pid", CTL_AS_INT},
+        {"PID", "pid", CTL_AS_ID},
         {"STATE", "state", CTL_AS_STATE},
         {"RESTARTS", "restarts", CTL_AS_INT},
         {"SINCE", "since_ms", CTL_AS_TIME},
@@ -261,6 +261,19 @@ enum antag_err ctl_run_doctor(struct ctl *c, json_t **result, struct antag_fault
     return ANTAG_OK;
 }
 
+/* A command that the agent advises, made to fit this home. */
+static void put_remedy(const struct ctl *c, struct ctl_table *table, const char *remedy)
+{
+    static const char tool[] = "antomctl ";
+    char line[CTL_LINE_MAX];
+
+    (void)snprintf(line, sizeof(line), "%s", *remedy != '\0' ? remedy : "-");
+    if (strncmp(remedy, tool, sizeof(tool) - 1) == 0 &&
+        strncmp(remedy, "antomctl --home ", 16) != 0)
+        ctl_command_text(c, line, "%s", remedy + sizeof(tool) - 1);
+    ctl_table_add(table, line, CTL_PLAIN);
+}
+
 void ctl_render_doctor(struct ctl *c, const json_t *result)
 {
     static const char *const heads[] = {"CHECK", "", "FOUND", "WHAT TO DO"};
@@ -272,13 +285,12 @@ void ctl_render_doctor(struct ctl *c, const json_t *result)
     json_array_foreach(checks, i, check)
     {
         bool ok = json_is_true(json_object_get(check, "ok"));
-        const char *remedy = ctl_json_text(check, "remedy");
 
         wrong += !ok;
         ctl_table_add(table, ctl_json_text(check, "check"), CTL_PLAIN);
         ctl_table_add(table, ok ? "ok" : "WRONG", ok ? CTL_GOOD : CTL_BAD);
         ctl_table_add(table, ctl_json_text(check, "message"), CTL_PLAIN);
-        ctl_table_add(table, *remedy != '\0' ? remedy : "-", CTL_PLAIN);
+        put_remedy(c, table, ctl_json_text(check, "remedy"));
     }
     ctl_table_print(table, stdout, c->colour);
     ctl_table_free(table);

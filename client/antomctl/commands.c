@@ -47,8 +47,8 @@
         "URI", NULL, CTL_TEXT, true, "uri", "path and query, as on the request line"               \
     }
 #define VERIFY_OPTIONS                                                                             \
-    ARGS({"--header", "'NAME: VALUE'", CTL_TEXTS, true, NULL,                                      \
-          "a header as it was received; may be repeated"},                                         \
+    ARGS({"--header", "'NAME: VALUE'", CTL_TEXTS, false, NULL,                                     \
+          "a header as it was received; may be repeated; none: the message is unsigned"},          \
          BODY,                                                                                     \
          {"--max-age-ms", "N", CTL_UINT, false, "max_age_ms",                                      \
           "how old it may be (the profile's setting); 0: any age"})

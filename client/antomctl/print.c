@@ -9,8 +9,9 @@
 
 #define YEAR_9999_MS INT64_C(253402300799999) /* the last instant with four digits */
 #define GAP          2                        /* columns between cells */
-#define COL_LEAST    12                       /* a column is not made narrower than this */
-#define ESCAPE_MAX   12                       /* longest escape: \U0010ffff */
+#define COL_WORD     32 /* longer words are broken before others are: half a fingerprint */
+#define COL_LEAST    12 /* a column is not made narrower than this */
+#define ESCAPE_MAX   12 /* longest escape: \U0010ffff */
 
 void *ctl_alloc(size_t count, size_t size)
 {
@@ -278,32 +279,63 @@ void ctl_table_free(struct ctl_table *t)
     free(t);
 }
 
-/* Natural widths, the widest made narrower until the row fits. */
+/* Columns of the widest word of a cell. */
+static size_t widest_word(const char *text)
+{
+    size_t widest = 0;
+
+    while (*text != '\0') {
+        size_t len = strcspn(text, " ");
+        char *word = ctl_alloc(len + 1, 1);
+        size_t columns;
+
+        memcpy(word, text, len);
+        columns = ctl_columns(word);
+        free(word);
+        widest = columns > widest ? columns : widest;
+        text += len;
+        text += strspn(text, " ");
+    }
+    return widest;
+}
+
+/* Make the widest column that may still be narrowed one narrower. False when none may. */
+static bool narrow(size_t widths[CTL_COLS_MAX], const size_t floors[CTL_COLS_MAX], size_t cols)
+{
+    size_t widest = cols;
+
+    for (size_t i = 0; i < cols; i++) {
+        if (widths[i] > floors[i] && (widest == cols || widths[i] > widths[widest]))
+            widest = i;
+    }
+    if (widest == cols)
+        return false;
+    widths[widest]--;
+    return true;
+}
+
+/* Natural widths, narrowed until the row fits: first where no word breaks but the very long, then
+ * anywhere. */
 static void measure(const struct ctl_table *t, size_t widths[CTL_COLS_MAX])
 {
+    size_t floors[CTL_COLS_MAX] = {0}, least[CTL_COLS_MAX];
     size_t total = 0;
 
     memset(widths, 0, CTL_COLS_MAX * sizeof(widths[0]));
     for (size_t i = 0; i < t->count; i++) {
-        size_t w = ctl_columns(t->cells[i].text);
+        size_t w = ctl_columns(t->cells[i].text), word = widest_word(t->cells[i].text);
+        size_t col = i % t->cols;
 
-        if (w > widths[i % t->cols])
-            widths[i % t->cols] = w;
+        word = word > COL_WORD ? COL_WORD : word;
+        widths[col] = w > widths[col] ? w : widths[col];
+        floors[col] = word > floors[col] ? word : floors[col];
     }
+    for (size_t i = 0; i < CTL_COLS_MAX; i++)
+        least[i] = COL_LEAST;
     for (size_t i = 0; i < t->cols; i++)
         total += widths[i] + (i > 0 ? GAP : 0);
-    while (total > CTL_WIDTH) {
-        size_t widest = 0;
-
-        for (size_t i = 1; i < t->cols; i++) {
-            if (widths[i] > widths[widest])
-                widest = i;
-        }
-        if (widths[widest] <= COL_LEAST)
-            break;
-        widths[widest]--;
+    while (total > CTL_WIDTH && (narrow(widths, floors, t->cols) || narrow(widths, least, t->cols)))
         total--;
-    }
 }
 
 /* One line of a row; moves each cell's rest on. False when nothing is left. */

@@ -45,6 +45,20 @@ static void put_list(FILE *out, const json_t *list, const char *none)
         fprintf(out, "%s%s", i > 0 ? ", " : "", json_is_string(v) ? json_string_value(v) : "?");
 }
 
+/* What is missing, without how to add it: "client id: `antomctl ...`". */
+static void put_words(FILE *out, const json_t *list)
+{
+    size_t i;
+    json_t *v;
+
+    json_array_foreach(list, i, v)
+    {
+        const char *text = json_is_string(v) ? json_string_value(v) : "?";
+
+        (void)fprintf(out, "%s%.*s", i > 0 ? ", " : "", (int)strcspn(text, ":"), text);
+    }
+}
+
 static void put_who(FILE *out, const json_t *row)
 {
     int64_t n = 0;
@@ -77,8 +91,10 @@ static void put_waits(FILE *out, const json_t *row)
         ctl_time_text(until, ag_clock_wall_ms(), when);
         (void)fprintf(out, "%suntil %s", *what != '\0' ? ", " : "", when);
     }
-    if (*who != '\0' && strcmp(who, "nobody") != 0)
-        (void)fprintf(out, "%s%s acts", *what != '\0' || until > 0 ? ", " : "", who);
+    if (strcmp(who, "agent") == 0)
+        (void)fputs("; the agent does it by itself", out);
+    else if (*who != '\0' && strstr(what, who) == NULL)
+        (void)fprintf(out, "; %s acts", strcmp(who, "antom") == 0 ? "Antom" : who);
 }
 
 static void put_profiles(FILE *out, const json_t *profiles)
@@ -113,7 +129,13 @@ static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
     char text[CTL_TIME_MAX];
 
     switch (col->format) {
+    case CTL_AS_ID:
+        if (n != 0)
+            (void)fprintf(out, "%" PRId64, n);
+        break;
     case CTL_AS_TIME:
+        if (n <= 0) /* it has not happened */
+            break;
         ctl_time_text(n, ag_clock_wall_ms(), text);
         (void)fputs(text, out);
         break;
@@ -129,8 +151,7 @@ static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
     }
 }
 
-/* The value of a column as text, which the caller frees; "" when the row does not have it. */
-static char *value_text(const struct ctl_column *col, const json_t *row)
+char *ctl_view_text(const struct ctl_column *col, const json_t *row)
 {
     const json_t *v = col->key != NULL ? json_object_get(row, col->key) : NULL;
     char *text = NULL, *clean;
@@ -149,6 +170,8 @@ static char *value_text(const struct ctl_column *col, const json_t *row)
         put_list(out, v, "all");
     else if (col->format == CTL_AS_LINES)
         put_list(out, v, "");
+    else if (col->format == CTL_AS_WORDS)
+        put_words(out, v);
     else if (json_is_boolean(v))
         (void)fputs(json_is_true(v) ? "yes" : "no", out);
     else if (json_is_integer(v))
@@ -181,7 +204,7 @@ void ctl_view_rows(struct ctl *c, const struct ctl_column *columns, const json_t
     json_array_foreach(rows, i, row)
     {
         for (size_t k = 0; k < cols; k++) {
-            char *text = value_text(&columns[k], row);
+            char *text = ctl_view_text(&columns[k], row);
             bool is_state = columns[k].format == CTL_AS_STATE;
 
             ctl_table_add(table, *text != '\0' ? text : "-",
@@ -202,7 +225,7 @@ void ctl_view_lines(struct ctl *c, const struct ctl_column *columns, const json_
             width = (int)strlen(col->head);
     }
     for (const struct ctl_column *col = columns; col->head != NULL; col++) {
-        char *text = value_text(col, o);
+        char *text = ctl_view_text(col, o);
 
         if (*text != '\0') {
             (void)printf("%-*s  ", width, col->head);

@@ -8,12 +8,14 @@ enum ctl_format {
     CTL_AS_TEXT,
     CTL_AS_STATE, /* coloured by what it says */
     CTL_AS_INT,
+    CTL_AS_ID,    /* a number that 0 is not: a pid */
     CTL_AS_BYTES, /* 0: the protocol's limit */
     CTL_AS_BOOL,  /* yes, no */
     CTL_AS_TIME,
     CTL_AS_AGE,      /* a duration in ms; -1: the policy's; 0: any */
     CTL_AS_LIST,     /* of texts; none: "all" */
     CTL_AS_LINES,    /* of texts; none: left out */
+    CTL_AS_WORDS,    /* of texts, each up to its colon; none: left out */
     CTL_AS_WHO,      /* uid, gid or unit of a grant; looks at the whole row */
     CTL_AS_WAITS,    /* what a key waits for, until when, who acts; the whole row */
     CTL_AS_PROFILES, /* each profile of an application, and how many things it lacks */
@@ -40,6 +42,8 @@ extern const struct ctl_view ctl_view_grant, ctl_view_grants, ctl_view_fence, ct
 extern const struct ctl_view ctl_view_state;
 
 void ctl_view_print(struct ctl *c, const struct ctl_view *view, const json_t *result);
+/* The value of a column as clean text, which the caller frees; "" when the row does not have it. */
+char *ctl_view_text(const struct ctl_column *column, const json_t *row);
 /* The rows of an array as a table. */
 void ctl_view_rows(struct ctl *c, const struct ctl_column *columns, const json_t *rows);
 /* One thing as lines `label  value`; what it does not have is left out. */

@@ -13,7 +13,7 @@
 static const struct ctl_column PROFILE_ROWS[] = {
     {"PROFILE", "profile", CTL_AS_TEXT},   {"CLIENT ID", "client_id", CTL_AS_TEXT},
     {"KEY", "active_version", CTL_AS_INT}, {"ANTOM KEY", "antom_version", CTL_AS_INT},
-    {"MISSING", "missing", CTL_AS_LINES},  {NULL, NULL, CTL_AS_TEXT},
+    {"MISSING", "missing", CTL_AS_WORDS},  {NULL, NULL, CTL_AS_TEXT},
 };
 
 static void after_app(struct ctl *c, const json_t *app)
@@ -50,15 +50,18 @@ const struct ctl_view ctl_view_apps = {
                   "--currency SGD",
 };
 
-/* One step at a time: the first thing that is missing, whose sentence names the command. */
+/* Each thing that is missing names the command that adds it. */
 static void after_profile(struct ctl *c, const json_t *profile)
 {
-    const json_t *missing = json_object_get(profile, "missing");
-    const char *first = json_string_value(json_array_get(missing, 0));
     char command[CTL_LINE_MAX];
+    size_t i;
+    json_t *v;
 
-    if (first != NULL && ctl_named_command(c, first, command))
-        ctl_next_line(command);
+    json_array_foreach(json_object_get(profile, "missing"), i, v)
+    {
+        if (json_is_string(v) && ctl_named_command(c, json_string_value(v), command))
+            ctl_next_line(command);
+    }
 }
 
 const struct ctl_view ctl_view_profile = {
@@ -68,7 +71,7 @@ const struct ctl_view ctl_view_profile = {
         {"response age", "response_max_age_ms", CTL_AS_AGE},
         {"notification age", "notification_max_age_ms", CTL_AS_AGE},
         {"launched", "launched", CTL_AS_BOOL}, {"merchant key", "active_version", CTL_AS_INT},
-        {"Antom key", "antom_version", CTL_AS_INT}, {"missing", "missing", CTL_AS_LINES}),
+        {"Antom key", "antom_version", CTL_AS_INT}, {"missing", "missing", CTL_AS_WORDS}),
     .after = after_profile,
 };
 
@@ -117,12 +120,34 @@ const struct ctl_view ctl_view_key_made = {.columns = COLUMNS(KEY_COLUMNS),
 const struct ctl_view ctl_view_key_shown = {.columns = COLUMNS(KEY_COLUMNS),
                                             .after = after_key_shown};
 
+/* What a key waits for is a sentence: behind the table, for those that wait. */
+static void after_keys(struct ctl *c, const json_t *result)
+{
+    static const struct ctl_column waits = {"waits for", NULL, CTL_AS_WAITS};
+    size_t i;
+    json_t *key;
+
+    (void)c;
+    json_array_foreach(json_object_get(result, "keys"), i, key)
+    {
+        char *text = ctl_view_text(&waits, key), line[CTL_LINE_MAX];
+        int64_t version = 0;
+
+        (void)ctl_json_int(key, "version", &version);
+        (void)snprintf(line, sizeof(line), "version %" PRId64 " waits for: %s", version, text);
+        if (strcmp(ctl_json_text(key, "state"), "active") != 0 && *text != '\0')
+            ctl_say(line);
+        free(text);
+    }
+}
+
 const struct ctl_view ctl_view_keys = {
     .list = "keys",
     .columns = COLUMNS({"VERSION", "version", CTL_AS_INT}, {"STATE", "state", CTL_AS_STATE},
                        {"KEY_VERSION", "key_version", CTL_AS_INT}, {"BITS", "bits", CTL_AS_INT},
-                       {"SINCE", "state_since_ms", CTL_AS_TIME}, {"WAITS FOR", NULL, CTL_AS_WAITS},
+                       {"SINCE", "state_since_ms", CTL_AS_TIME},
                        {"FINGERPRINT", "fingerprint", CTL_AS_TEXT}),
+    .after = after_keys,
     .empty = "This profile has no merchant key yet.",
     .empty_next = "key generate %s",
 };

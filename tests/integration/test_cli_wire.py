@@ -398,8 +398,10 @@ def test_commands_the_agent_names_are_made_to_fit_this_home():
         assert f"what to do: antomctl --home {agent.root} key resume a/b 2\n".encode() in done.stderr
     missing = ["client id: `antomctl profile set a/b --client-id ID`", "Antom key: `antomctl antom-key add a/b`"]
     done, _ = ask(answers({"profile": "a/b", "client_id": "", "missing": missing}), "profile", "show", "a/b")
-    last = done.stdout.decode().splitlines()[-1]
-    assert last.startswith("next: antomctl --home ") and last.endswith("profile set a/b --client-id ID")
+    first, second = done.stdout.decode().splitlines()[-2:]
+    assert first.startswith("next: antomctl --home ") and first.endswith("profile set a/b --client-id ID")
+    assert second.startswith("next: antomctl --home ") and second.endswith("antom-key add a/b")
+    assert "client id, Antom key" in done.stdout.decode()
 
 
 def test_status_wait_needs_both_sockets():
