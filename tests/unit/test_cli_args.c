@@ -122,7 +122,7 @@ static const struct {
     {"app create shop --role merchant", "--region is missing", false},
     {"sign a/b POST /x", "--body is missing", false},
     {"verify a/b POST /x", "takes one of: response, notification", false},
-    {"verify response a/b POST /x --body f", "--header is missing", false},
+    {"verify response a/b POST /x", "--body is missing", false},
     {"key list ~", "APP/ENV must not be empty", false},
     {"status -x", "has no option -x", false},
 };
