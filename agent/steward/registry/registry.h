@@ -24,7 +24,8 @@ struct ag_registry;
 #define AG_REGISTRY_SCHEMA 1
 
 /* Make the file (0600), schema and meta row, epoch 1, with one member of staff with all staff roles.
- * errors: IO, NO_MEMORY. A file that is there is replaced only through ag_home_make's rules. */
+ * errors: IO, NO_MEMORY, EXISTS. A file that is there is replaced only through ag_home_make's rules,
+ * which take it away beforehand; what a failure here leaves is removed. */
 ANTAG_MUST_CHECK enum antag_err ag_registry_create(const char *path,
                                                    const struct ag_secret *mac_key,
                                                    uint32_t staff_uid, int64_t now_ms,
@@ -37,7 +38,8 @@ ANTAG_MUST_CHECK enum antag_err ag_registry_open(const char *path, const struct 
 void ag_registry_close(struct ag_registry *r);
 
 /* Transactions. Writers below must stand between begin and commit. commit raises the epoch; after an
- * error of any call inside, roll back. errors: IO (disk full and the like, by name), REGISTRY. */
+ * error of any call inside (but NOT_FOUND of a get or a find), roll back: commit then refuses with
+ * INTERNAL. errors: IO (disk full and the like, by name), REGISTRY, NO_MEMORY. */
 ANTAG_MUST_CHECK enum antag_err ag_registry_begin(struct ag_registry *r, struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_commit(struct ag_registry *r, uint64_t *epoch,
                                                    struct antag_fault *fault);
@@ -124,7 +126,12 @@ struct ag_row_intent {
  *                                               is returned
  * and for grant, fence, intent:  ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
- * A grant read by get or each owns its globs: ag_grant_fini (registry.h) frees them. */
+ * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
+ * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
+ * and other columns that regkinds.c marks), KEY_STATE (a second active key of a profile: put the
+ * superseded one first; a destroyed key with a private half; another key than its intent announced).
+ * A visit may read and write rows itself. A grant that get gives owns its globs, ag_grant_fini frees
+ * them; those of a visited one live until the visit returns. */
 #define AG_REGISTRY_KIND(K, T)                                                                     \
     typedef enum antag_err ag_registry_visit_##K(const T *row, void *ctx);                         \
     ANTAG_MUST_CHECK enum antag_err ag_registry_get_##K(struct ag_registry *r, uint64_t id,        \
