@@ -18,7 +18,7 @@ struct ag_job {
     size_t bytes;         /* of its frame, counted against the limits */
     struct ag_view *view; /* held: what the plan borrows from */
     struct ag_sign_plan plan;
-    int64_t deadline_at; /* loop's ms; not given to a keeper by then: DEADLINE. INT64_MAX: none */
+    int64_t deadline_at; /* loop's ms; no signature by then: DEADLINE. INT64_MAX: none */
 
     /* the lane's business */
     struct ag_lane *lane;

@@ -35,7 +35,7 @@ struct ag_links {
     ag_links_on_settled *on_settled;
     void *ctx;
     TAILQ_HEAD(, ag_lane) lanes;
-    uv_timer_t timer; /* the earliest deadline or lane_until of a waiting job */
+    uv_timer_t timer; /* the earliest deadline or lane_until of a job */
     int64_t timer_at; /* INT64_MAX: not running */
     struct ag_job **slots;
     uint32_t slot_count, slot_cap;
@@ -167,7 +167,7 @@ static void fail_job(struct ag_links *links, struct ag_job *job, enum antag_err 
     end_job(links, job, &fault, (struct antag_slice){0});
 }
 
-/* ---- deadlines of waiting jobs */
+/* ---- deadlines */
 
 static int64_t due_of(const struct ag_job *job)
 {
@@ -195,6 +195,19 @@ static bool expire(struct ag_links *links, struct ag_job *job, int64_t now)
     return true;
 }
 
+/* Jobs of one list whose time is over; *next: the earliest that is still to come. A job that a keeper
+ * works on ends here too: its signature, if it ever comes, finds another generation. */
+static void expire_all(struct ag_links *links, struct ag_jobs *jobs, int64_t now, int64_t *next)
+{
+    struct ag_job *job, *after;
+
+    for (job = TAILQ_FIRST(jobs); job; job = after) {
+        after = TAILQ_NEXT(job, of_lane);
+        if ((job->sent && now < job->deadline_at) || !expire(links, job, now))
+            *next = due_of(job) < *next ? due_of(job) : *next;
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct ag_links *links = timer->data;
@@ -204,13 +217,8 @@ static void on_timer(uv_timer_t *timer)
     links->timer_at = INT64_MAX;
     TAILQ_FOREACH(lane, &links->lanes, link)
     {
-        struct ag_job *job, *after;
-
-        for (job = TAILQ_FIRST(&lane->waiting); job; job = after) {
-            after = TAILQ_NEXT(job, of_lane);
-            if (!expire(links, job, now) && due_of(job) < next)
-                next = due_of(job);
-        }
+        expire_all(links, &lane->waiting, now, &next);
+        expire_all(links, &lane->sent, now, &next);
     }
     if (next != INT64_MAX)
         arm(links, next);
@@ -441,8 +449,8 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
 
     if (done->version != AG_SIGNWIRE_VERSION)
         return false;
-    if (!job) {
-        ag_log(AG_LOG_WARN, "lane.unknown_tag", AG_F_TEXT("keyring", lane->keyring),
+    if (!job) { /* its deadline came first */
+        ag_log(AG_LOG_DEBUG, "lane.unknown_tag", AG_F_TEXT("keyring", lane->keyring),
                AG_F_UINT("tag", done->tag));
         return true;
     }
