@@ -219,7 +219,6 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
     if (try_send(w, lane, b))
         return;
     until_ms = ag_clock_mono_ms() + AG_LANE_FULL_MS;
-    atomic_fetch_add(&lane->refs, 1); /* it may be taken out meanwhile */
     for (;;) {
         struct pollfd p = {.fd = lane->fd, .events = POLLOUT};
 
@@ -233,7 +232,6 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
             break;
         }
     }
-    lane_release(lane);
 }
 
 /* One packet off the lane. */
@@ -270,10 +268,13 @@ static void serve_event(struct worker *w, uint64_t data, struct batch *b)
     ag_grace_enter(g, w->number);
     lane = atomic_load(&w->all->lanes[number]);
     if (lane != NULL && lane_event(lane) == data) {
+        atomic_fetch_add(&lane->refs,
+                         1); /* serving may leave the section, and the lane be taken out */
         if (!atomic_load(&lane->dead))
             serve_lane(w, lane, b);
         if (atomic_load(&lane->dead)) /* or it would wake us until the loop has taken it out */
             (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
+        lane_release(lane);
     }
     ag_grace_leave(g, w->number);
 }

@@ -1,7 +1,7 @@
 /* ring: a keyring with real workers, real lanes and a real channel to the steward. */
 #include "tests/support/ringrig.h"
 
-#include <pthread.h>
+#include <sys/ioctl.h>
 
 #include "agent/lib/log.h"
 #include "tests/support/rows.h"
@@ -398,14 +398,14 @@ static void test_lane_replaced(void)
 }
 
 /* As many packets as the lane takes. */
-static uint64_t fill(int lane)
+static uint64_t fill(int lane, uint64_t handle)
 {
     struct ag_sign_job jobs[AG_SIGNWIRE_BATCH];
     uint64_t tag = 0;
 
     for (;;) {
         for (size_t i = 0; i < AG_SIGNWIRE_BATCH; i++)
-            jobs[i] = rig_job(2, tag + i); /* refused, so quick */
+            jobs[i] = rig_job(handle, tag + i);
         if (send(lane, jobs, sizeof jobs, MSG_DONTWAIT) < 0) {
             struct pollfd p = {.fd = lane, .events = POLLOUT};
 
@@ -425,7 +425,7 @@ static void test_full_lane(void)
     uint64_t sent, received = 0;
 
     set_up();
-    sent = fill(rig.lane[0]);
+    sent = fill(rig.lane[0], 2); /* refused, so quick */
     CU_ASSERT_FATAL(sent > 500 && sent < sizeof seen);
     while (received < sent) {
         int n = rig_receive(rig.lane[0], dones, 5000);
@@ -444,6 +444,30 @@ static void test_full_lane(void)
     rig_close(&rig);
 }
 
+/* Signatures that wait for room in a lane when the stop comes do not leave any more. */
+static void test_stop_of_waiting(void)
+{
+    struct ag_sign_done dones[AG_SIGNWIRE_BATCH];
+    int queued = 0, packets = 0, n;
+    size_t late = 0;
+
+    set_up();
+    rig_lane(&rig, 1);
+    (void)fill(rig.lane[1], 1);
+    CU_ASSERT_EQUAL(rig_handle(&rig, "stop", 1, AG_USE_NONE), ANTAG_OK);
+    CU_ASSERT_EQUAL(ioctl(rig.lane[1], FIONREAD, &queued), 0); /* what left before the answer */
+    queued /= (int)sizeof dones;
+    CU_ASSERT(queued > 5);
+    while ((n = rig_receive(rig.lane[1], dones, 1000)) > 0) {
+        packets++;
+        for (int i = 0; i < n; i++)
+            late += packets > queued && dones[i].err != ANTAG_ERR_KEY_STATE;
+    }
+    CU_ASSERT_EQUAL(late, 0);
+    CU_ASSERT(packets > queued + 2);
+    rig_close(&rig);
+}
+
 /* A front that does not read at all loses its lane; stops and other lanes do not wait for it. */
 static void test_stuck_lane(void)
 {
@@ -453,7 +477,7 @@ static void test_stuck_lane(void)
 
     set_up();
     rig_lane(&rig, 1);
-    (void)fill(rig.lane[1]);
+    (void)fill(rig.lane[1], 2);
     from_ms = ag_clock_mono_ms();
     CU_ASSERT_EQUAL(rig_handle(&rig, "stop", 1, AG_USE_NONE), ANTAG_OK);
     CU_ASSERT(ag_clock_mono_ms() - from_ms < 500);
@@ -536,6 +560,7 @@ int main(void)
         {"malformed packets", test_malformed_packets},
         {"lane replaced", test_lane_replaced},
         {"full lane", test_full_lane},
+        {"stop of signatures that wait", test_stop_of_waiting},
         {"stuck lane", test_stuck_lane},
         {"drain", test_drain},
         {"unknown type of keyring", test_unknown_type},
