@@ -16,8 +16,8 @@
 #define SO_PEERPIDFD 77 /* Linux 6.5; not in the C library's headers of Debian 12 */
 #endif
 
-#define CGROUP_MAX  4096
-#define GROUPS_MAX_ 65536 /* the kernel's NGROUPS_MAX */
+#define CGROUP_MAX 4096
+#define GROUPS_MAX 65536 /* the kernel's NGROUPS_MAX */
 
 /* ---- the unit */
 
@@ -114,6 +114,14 @@ static bool has_uid(pid_t pid, uid_t uid)
            strtoul(number, NULL, 10) == (unsigned long)uid;
 }
 
+/* The descriptor came by a socket option, which ThreadSanitizer does not know as a source of
+ * descriptors: through close() it would take this one for a worker's connection of the same number,
+ * which libuv closed by a system call of its own. */
+static void close_peer(int pidfd)
+{
+    syscall(SYS_close, pidfd);
+}
+
 /* A descriptor of the peer's process. Before Linux 6.5 the kernel does not give the one of connect;
  * then it is opened by number, and a process that took over the number of a peer that has ended could
  * be meant. It must at least have the peer's uid, which bounds what this can gain. */
@@ -128,7 +136,7 @@ static int open_peer(int fd, const struct ag_caller *c)
         return -1;
     pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     if (pidfd >= 0 && !has_uid(c->pid, c->uid)) {
-        close(pidfd);
+        close_peer(pidfd);
         pidfd = -1;
     }
     return pidfd;
@@ -149,7 +157,7 @@ static void read_unit(int fd, struct ag_caller *c)
     /* Still running after the read: so the number was this process's all the time. */
     if (len > 0 && len < sizeof(text) && poll(&gone, 1, 0) == 0)
         ag_caller_unit((struct antag_slice){(const uint8_t *)text, len}, c->unit);
-    close(gone.fd);
+    close_peer(gone.fd);
 }
 
 /* ---- credentials */
@@ -161,7 +169,7 @@ static enum antag_err read_groups(int fd, struct ag_caller *c)
     enum antag_err err = ANTAG_OK;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, few, &len) != 0) {
-        if (errno != ERANGE || len > GROUPS_MAX_ * sizeof(gid_t))
+        if (errno != ERANGE || len > GROUPS_MAX * sizeof(gid_t))
             return ANTAG_ERR_IO;
         many = malloc(len);
         if (!many)
