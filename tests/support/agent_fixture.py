@@ -21,15 +21,28 @@ class CtlError(Exception):
     """antomctl failed; carries its exit status and the error map."""
 
     def __init__(self, args, status, error, text):
-        super().__init__(f"antomctl {' '.join(args)}: exit {status}: {error or text}")
+        super().__init__(f"antomctl {' '.join(map(str, args))}: exit {status}: {error or text}")
         self.status, self.error, self.text = status, error or {}, text
         self.name = self.error.get("name")
 
 
+EXIT = {"caller": 2, "denied": 3, "state": 4, "verify": 5, "retry": 6, "internal": 7}
+
+
+def as_uid(uid):
+    """What stands before a command to run it as another user."""
+    return [] if uid is None else ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+
 class Agent:
-    def __init__(self, seal="file", passphrase=None, init=True, conf=None):
+    """`uid`: home, agent and, unless told otherwise, antomctl belong to this user."""
+
+    def __init__(self, seal="file", passphrase=None, init=True, conf=None, uid=None):
+        self.uid = uid
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="antag-"))
         os.chmod(self.root, 0o755)  # callers of other uids come in
+        if uid is not None:
+            os.chown(self.root, uid, uid)
         self.home = self.root / "home"
         self.reports = self.root / "reports"
         self.reports.mkdir(mode=0o777)
@@ -51,14 +64,13 @@ class Agent:
         return env
 
     def init(self, seal="file", passphrase=None):
-        args = ["init", "--seal", seal, "--staff-uid", str(os.getuid())]
+        args = ["init", "--seal", seal, "--staff-uid", str(os.getuid() if self.uid is None else self.uid)]
         return self.ctl(*args, input=passphrase)
 
     def ctl_raw(self, *args, input=None, timeout=None, uid=None):
         """Run antomctl as it is; the CompletedProcess with bytes."""
-        command = [str(BIN / "antomctl"), "--home", str(self.home), *map(str, args)]
-        if uid is not None:
-            command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *command]
+        command = [*as_uid(self.uid if uid is None else uid), str(BIN / "antomctl"), "--home", str(self.home),
+                   *map(str, args)]
         if isinstance(input, str):
             input = input.encode()
         return subprocess.run(command, input=input if input is not None else b"", capture_output=True,
@@ -75,15 +87,29 @@ class Agent:
             raise CtlError(args, done.returncode, value.get("error"), done.stderr)
         return value
 
+    def refused(self, name, *args, **more):
+        """A command that must fail with this status and its class's exit status; returns the message."""
+        try:
+            value = self.ctl(*args, **more)
+        except CtlError as error:
+            assert error.name == name, error
+            assert error.status == EXIT[error.error["class"]], error
+            assert error.error["message"], error
+            return error.error["message"]
+        raise AssertionError(f"{' '.join(map(str, args))} was to be refused with {name}, and answered {value}")
+
     def configure(self, text):
         with open(self.home / "agent.conf", "a") as f:
             f.write(text)
 
     # ---- life
 
+    def agent_command(self):
+        return [*as_uid(self.uid), str(BIN / "antom-agent"), "--home", str(self.home)]
+
     def start(self, wait=True):
-        self.process = subprocess.Popen([str(BIN / "antom-agent"), "--home", str(self.home)],
-                                        stdout=subprocess.PIPE, stderr=open(self.log, "ab"), env=self.env())
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.agent_command(), stdout=subprocess.PIPE, stderr=log, env=self.env())
         if wait:
             self.wait_ready()
         return self
@@ -178,5 +204,6 @@ class Agent:
         if antom_key is not None:
             self.ctl("antom-key", "add", profile, input=antom_key)
         more = ["--query"] if query else []
-        self.ctl("grant", "add", profile, "--uid", os.getuid() if uid is None else uid, "--ops", ops, *more)
+        own = os.getuid() if self.uid is None else self.uid
+        self.ctl("grant", "add", profile, "--uid", own if uid is None else uid, "--ops", ops, *more)
         return profile
