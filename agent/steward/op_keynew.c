@@ -34,6 +34,18 @@ static enum antag_err take_keyring(const struct antag_key_new_params *p, struct 
                            ANTAG_KEYRING_MAX);
 }
 
+/* The version after all that are taken: by keys, and by keys on their way. One that comes to nothing leaves
+ * its version free, as nobody has seen it. */
+static uint32_t next_version(const struct ag_book *b, const struct ag_row_profile *p)
+{
+    uint32_t next = p->next_key_version;
+
+    for (size_t i = 0; i < b->intent_count; i++)
+        if (b->intents[i].profile_id == p->id && b->intents[i].version >= next)
+            next = b->intents[i].version == UINT32_MAX ? UINT32_MAX : b->intents[i].version + 1;
+    return next;
+}
+
 /* First: handle and version, committed. */
 static enum antag_err intend(struct ag_steward *st, const struct antag_key_new_params *p,
                              struct making *m, struct antag_fault *fault)
@@ -54,17 +66,15 @@ static enum antag_err intend(struct ag_steward *st, const struct antag_key_new_p
         goto out;
     m->era = t.era;
     m->profile = *found;
-    if (m->profile.next_key_version == UINT32_MAX) {
+    m->row.version = intent.version = next_version(t.book, found);
+    if (intent.version == UINT32_MAX) {
         err = antag_fault_set(fault, ANTAG_ERR_KEY_STATE, NULL, "%s has used up its versions",
                               m->profile.name);
         goto out;
     }
     intent.profile_id = m->profile.id;
-    intent.version = m->row.version = m->profile.next_key_version++;
     snprintf(intent.keyring, sizeof intent.keyring, "%s", m->row.keyring);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_profile(st->reg, &m->profile, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_intent(st->reg, &intent, fault)) != ANTAG_OK)
         goto out;
@@ -170,11 +180,29 @@ static enum antag_err import(struct ag_steward *st, const struct ag_task *op, st
     return err;
 }
 
+/* The key's row, and its version taken for good. */
+static enum antag_err put_rows(struct ag_steward *st, struct ag_txn *t, struct making *m,
+                               struct ag_row_profile *profile, struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    if (profile->next_key_version <= m->row.version)
+        profile->next_key_version = m->row.version + 1;
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_registry_put_profile(st->reg, profile, fault)) != ANTAG_OK)
+        return err;
+    if ((err = ag_registry_put_key(st->reg, &m->row, fault)) != ANTAG_OK)
+        return err;
+    return ag_txn_commit(t, fault);
+}
+
 /* Third: its row. Without an active key in the profile it is activated at once. */
 static enum antag_err settle(struct ag_steward *st, struct making *m, uint64_t *epoch,
                              struct antag_fault *fault)
 {
-    const struct ag_row_profile *profile;
+    const struct ag_row_profile *found;
+    struct ag_row_profile profile;
     struct ag_row_key old;
     struct ag_txn t = {0};
     bool has_old;
@@ -182,23 +210,20 @@ static enum antag_err settle(struct ag_steward *st, struct making *m, uint64_t *
 
     if ((err = ag_txn_begin(st, m->era, &t, fault)) != ANTAG_OK)
         goto out;
-    if ((profile = ag_book_profile(t.book, m->profile.id)) == NULL) {
+    if ((found = ag_book_profile(t.book, m->profile.id)) == NULL) {
         err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "profile", "the profile is gone");
         goto out;
     }
-    if ((err = ag_rule_merchant_key(t.book, profile, ag_key_spki(&m->row), fault)) != ANTAG_OK)
+    profile = *found;
+    if ((err = ag_rule_merchant_key(t.book, found, ag_key_spki(&m->row), fault)) != ANTAG_OK)
         goto out;
     m->row.state = AG_KEY_STAGED;
     m->row.created_at_ms = m->row.state_at_ms = t.life.now_ms;
     m->row.state_observed_ms = t.life.observed_ms;
-    if (ag_book_active_key(t.book, profile->id) == NULL && !profile->launched &&
+    if (ag_book_active_key(t.book, profile.id) == NULL && !profile.launched &&
         (err = ag_life_activate(&t.life, t.book, &m->row, true, &old, &has_old, fault)) != ANTAG_OK)
         goto out;
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_key(st->reg, &m->row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
+    if ((err = put_rows(st, &t, m, &profile, fault)) != ANTAG_OK)
         goto out;
     *epoch = t.epoch;
     m->intended = m->held = false; /* the row has taken their place */
