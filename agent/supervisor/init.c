@@ -170,15 +170,12 @@ static enum antag_err do_init(struct init *in, const struct ag_supervisor_option
     int lock_fd = -1;
     enum antag_err err;
 
-    if ((err = ag_confine_early(false, o->passphrase_fd >= 0 ? o->passphrase_fd + 1 : 3, fault)) !=
-            ANTAG_OK ||
-        (err = ag_secret_setup(fault)) != ANTAG_OK ||
-        (err = ag_home_init(&in->home, o->home, fault)) != ANTAG_OK ||
+    if ((err = ag_home_init(&in->home, o->home, fault)) != ANTAG_OK ||
         (err = ag_home_make(&in->home, fault)) != ANTAG_OK ||
         (err = ag_home_lock(&in->home, &lock_fd, fault)) != ANTAG_OK)
         goto out;
     conf_text = ag_conf_document();
-    if (conf_text == NULL || uv_loop_init(&in->loop) != 0) {
+    if (conf_text == NULL) {
         err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory to start");
         goto out;
     }
@@ -197,13 +194,31 @@ out:
     return err;
 }
 
+/* The loop comes after confine, which closes descriptors. */
+static enum antag_err prepare(struct init *in, const struct ag_supervisor_options *o)
+{
+    int keep_below = o->passphrase_fd >= 0 ? o->passphrase_fd + 1 : STDERR_FILENO + 1;
+    enum antag_err err;
+
+    if ((err = ag_confine_early(false, keep_below, &in->fault)) != ANTAG_OK ||
+        (err = ag_secret_setup(&in->fault)) != ANTAG_OK)
+        return err;
+    return uv_loop_init(&in->loop) == 0
+               ? ANTAG_OK
+               : antag_fault_set(&in->fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory to start");
+}
+
 int ag_supervisor_init(const struct ag_supervisor_options *o)
 {
     struct init in = {.done = false};
     enum antag_err err;
 
     ag_log_setup("init", AG_LOG_WARN);
-    err = do_init(&in, o);
+    if ((err = prepare(&in, o)) == ANTAG_OK) {
+        err = do_init(&in, o);
+        uv_run(&in.loop, UV_RUN_DEFAULT); /* what is closing yet */
+        (void)uv_loop_close(&in.loop);
+    }
     if (err != ANTAG_OK)
         ag_supervisor_print_error(&in.fault, o->json_errors);
     return antag_err_exit(err);
