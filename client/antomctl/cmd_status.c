@@ -163,7 +163,7 @@ void ctl_render_status(struct ctl *c, const json_t *status)
         {"PID", "pid", CTL_AS_ID},
         {"STATE", "state", CTL_AS_STATE},
         {"RESTARTS", "restarts", CTL_AS_INT},
-        {"SINCE", "since_ms", CTL_AS_TIME},
+        {"SINCE", "since_ms", CTL_AS_AGO},
         {NULL, NULL, CTL_AS_TEXT},
     };
     const char *state = ctl_json_text(status, "state");

@@ -219,6 +219,11 @@ void ctl_time_text(int64_t at_ms, int64_t now_ms, char out[CTL_TIME_MAX])
     (void)snprintf(out, CTL_TIME_MAX, "%s%.3s:%s (%s)", day, zone, zone + 3, hint);
 }
 
+void ctl_ago_text(int64_t at_ms, int64_t now_ms, char out[CTL_TIME_MAX])
+{
+    relative(now_ms - at_ms, out, CTL_TIME_MAX);
+}
+
 void ctl_duration_text(int64_t ms, char out[CTL_TIME_MAX])
 {
     static const struct {

@@ -27,6 +27,8 @@ size_t ctl_fit(const char *text, size_t columns);
 
 /* "2026-11-22 22:51:23+00:00 (3 min ago)", in the local time zone */
 void ctl_time_text(int64_t at_ms, int64_t now_ms, char out[CTL_TIME_MAX]);
+/* "now", "5 min ago", "in 23 h": for tables, where a whole instant would not fit beside the rest. */
+void ctl_ago_text(int64_t at_ms, int64_t now_ms, char out[CTL_TIME_MAX]);
 /* "15 min", "25 h", "500 ms": exact, in the largest unit that is */
 void ctl_duration_text(int64_t ms, char out[CTL_TIME_MAX]);
 

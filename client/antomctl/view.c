@@ -134,9 +134,10 @@ static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
             (void)fprintf(out, "%" PRId64, n);
         break;
     case CTL_AS_TIME:
+    case CTL_AS_AGO:
         if (n <= 0) /* it has not happened */
             break;
-        ctl_time_text(n, ag_clock_wall_ms(), text);
+        (col->format == CTL_AS_TIME ? ctl_time_text : ctl_ago_text)(n, ag_clock_wall_ms(), text);
         (void)fputs(text, out);
         break;
     case CTL_AS_AGE:
@@ -176,6 +177,8 @@ char *ctl_view_text(const struct ctl_column *col, const json_t *row)
         (void)fputs(json_is_true(v) ? "yes" : "no", out);
     else if (json_is_integer(v))
         put_int(out, col, json_integer_value(v));
+    else if (json_is_string(v) && col->format == CTL_AS_PRINT)
+        (void)fprintf(out, json_string_length(v) > 16 ? "%.16s..." : "%s", json_string_value(v));
     else if (json_is_string(v))
         (void)fwrite(json_string_value(v), 1, json_string_length(v), out);
     if (fclose(out) != 0 || text == NULL) {

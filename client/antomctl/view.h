@@ -8,10 +8,12 @@ enum ctl_format {
     CTL_AS_TEXT,
     CTL_AS_STATE, /* coloured by what it says */
     CTL_AS_INT,
-    CTL_AS_ID,    /* a number that 0 is not: a pid */
-    CTL_AS_BYTES, /* 0: the protocol's limit */
-    CTL_AS_BOOL,  /* yes, no */
-    CTL_AS_TIME,
+    CTL_AS_ID,       /* a number that 0 is not: a pid */
+    CTL_AS_BYTES,    /* 0: the protocol's limit */
+    CTL_AS_BOOL,     /* yes, no */
+    CTL_AS_TIME,     /* the instant, and how long ago */
+    CTL_AS_AGO,      /* how long ago, for tables */
+    CTL_AS_PRINT,    /* the first 16 digits of a fingerprint and an ellipsis, for tables */
     CTL_AS_AGE,      /* a duration in ms; -1: the policy's; 0: any */
     CTL_AS_LIST,     /* of texts; none: "all" */
     CTL_AS_LINES,    /* of texts; none: left out */

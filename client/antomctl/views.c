@@ -145,8 +145,8 @@ const struct ctl_view ctl_view_keys = {
     .list = "keys",
     .columns = COLUMNS({"VERSION", "version", CTL_AS_INT}, {"STATE", "state", CTL_AS_STATE},
                        {"KEY_VERSION", "key_version", CTL_AS_INT}, {"BITS", "bits", CTL_AS_INT},
-                       {"SINCE", "state_since_ms", CTL_AS_TIME},
-                       {"FINGERPRINT", "fingerprint", CTL_AS_TEXT}),
+                       {"SINCE", "state_since_ms", CTL_AS_AGO},
+                       {"FINGERPRINT", "fingerprint", CTL_AS_PRINT}),
     .after = after_keys,
     .empty = "This profile has no merchant key yet.",
     .empty_next = "key generate %s",
@@ -166,8 +166,8 @@ const struct ctl_view ctl_view_antom_keys = {
     .list = "antom_keys",
     .columns =
         COLUMNS({"PROFILE", "profile", CTL_AS_TEXT}, {"VERSION", "version", CTL_AS_INT},
-                {"STATE", "state", CTL_AS_STATE}, {"SINCE", "state_since_ms", CTL_AS_TIME},
-                {"UNTIL", "until_ms", CTL_AS_TIME}, {"FINGERPRINT", "fingerprint", CTL_AS_TEXT}),
+                {"STATE", "state", CTL_AS_STATE}, {"SINCE", "state_since_ms", CTL_AS_AGO},
+                {"UNTIL", "until_ms", CTL_AS_AGO}, {"FINGERPRINT", "fingerprint", CTL_AS_PRINT}),
     .empty = "There is no Antom key yet, so nothing can be verified.",
     .empty_next = "antom-key add %s --file FILE",
 };

@@ -1,7 +1,6 @@
 """Runs the ```console blocks of a Markdown file in one shell and compares what they print.
 
-A block holds commands behind `$ ` (a line that ends in a backslash goes on in the next) and, below each,
-its output. What changes from run to run (keys, times, process ids) is masked on both sides. With
+A block holds commands behind `$ ` (lines behind `> ` go on with it) and, below each, its output. What changes from run to run (keys, times, process ids) is masked on both sides. With
 `--write FILE BIN` the outputs in the file are replaced by real ones.
 """
 import os
@@ -12,18 +11,22 @@ import sys
 import tempfile
 
 MASKS = [
+    (re.compile(r"/\S*/antag-doc-[^/\s]*"), "<dir>"),
+    (re.compile(r"[ \t]+"), " "),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
-    (re.compile(r"\b[0-9a-f]{8,63}(?:…|\.\.\.)"), "<sha256>"),
-    (re.compile(r"[A-Za-z0-9+/]{60,}={0,2}"), "<base64>"),
+    (re.compile(r"\b[0-9a-f]{16}\.\.\."), "<sha256>"),
     (re.compile(r"signature=[A-Za-z0-9%]{100,}"), "signature=<signature>"),
+    (re.compile(r"[A-Za-z0-9+/]{60,}={0,2}"), "<base64>"),
+    (re.compile(r"until \d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\S+ \(in [^)]*\)"), "until <time>"),
+    (re.compile(r"\bin \d+ (s|min|h|days)\b|\b(now|\d+ (s|min|h|days) ago)\b"), "<ago>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
     (re.compile(r"\b1[78]\d{11}\b"), "<ms>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
-    (re.compile(r"\b\d+ (ms|s|min|h|seconds?|minutes?|hours?)( ago)?\b"), "<duration>"),
-    (re.compile(r"\bin (\d+ d|\d+ days?)\b"), "in <duration>"),
-    (re.compile(r"\bjust now\b"), "<duration>"),
-    (re.compile(r"/\S*/antag-doc-[^/\s]*"), "<dir>"),
-    (re.compile(r"[ \t]+"), " "),
+    (re.compile(r"^((?:supervisor|steward|keeper|front) \S+) \d+ ", re.M), r"\1 <pid> "),
+    (re.compile(r"\b\d+(\.\d+)? (ms|s|min|h|d|seconds?|minutes?|hours?|days?)( ago)?\b"), "<duration>"),
+    (re.compile(r"\b\d+ KiB\b"), "<size> KiB"),
+    (re.compile(r"\buid \d+ \(\w+\)"), "uid <uid>"),
+    (re.compile(r"--uid \d+"), "--uid <uid>"),
 ]
 
 
@@ -46,9 +49,9 @@ def steps_of(lines):
             inside = not inside and line.strip() == "```console"
         elif inside and line.startswith("$ "):
             command = line[2:]
-            while command.endswith("\\"):
+            while lines[i + 1] == ">" or lines[i + 1].startswith("> "):
                 i += 1
-                command += "\n" + lines[i].removeprefix("> ")
+                command += "\n" + lines[i][2:]
             end = i + 1
             while not lines[end].startswith(("$ ", "```")):
                 end += 1
