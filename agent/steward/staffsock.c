@@ -230,6 +230,15 @@ void ag_staffsock_answer(struct ag_task *task, void *st)
 
 /* ---- accepting */
 
+/* One that has connected and not said a thing; what it may have sent this moment counts. */
+static bool is_silent(const struct ag_staffconn *c)
+{
+    uint8_t byte;
+
+    return !c->spoke && c->task == NULL && c->out == NULL &&
+           (c->head_len > 0 || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0);
+}
+
 /* Room for one more: the oldest connection that never spoke goes first, then the oldest idle one of a
  * stranger. So neither a crowd that says nothing nor strangers keep staff out. */
 static bool make_room(struct ag_staffsock *s)
@@ -237,7 +246,7 @@ static bool make_room(struct ag_staffsock *s)
     struct ag_staffconn *victim = NULL;
 
     for (struct ag_staffconn *c = s->oldest; c != NULL && victim == NULL; c = c->next)
-        if (!c->spoke && c->task == NULL)
+        if (is_silent(c))
             victim = c;
     for (struct ag_staffconn *c = s->oldest; c != NULL && victim == NULL; c = c->next) {
         bool known;
