@@ -8,9 +8,9 @@
 #define ANTAG_BODY_MAX         (1024 * 1024)                /* bytes of one body */
 #define ANTAG_FRAME_MAX        (ANTAG_BODY_MAX + 64 * 1024) /* bytes after the length prefix */
 #define ANTAG_FRAME_HEAD       4                            /* length prefix, big-endian */
-#define ANTAG_DEPTH_MAX        8           /* nested arrays and maps, the message included */
-#define ANTAG_ITEMS_MAX        4096        /* values in one request or event, all levels */
-#define ANTAG_ITEMS_ANSWER_MAX 65536       /* the same for an answer: lists grow with the registry */
+#define ANTAG_DEPTH_MAX        8     /* nested arrays and maps, the message included */
+#define ANTAG_ITEMS_MAX        4096  /* values in one request or event, all levels */
+#define ANTAG_ITEMS_ANSWER_MAX 65536 /* the same for an answer: lists grow with the registry */
 #define ANTAG_ID_MAX           2147483647u /* request id, 2^31 - 1 */
 
 /* what a request names, in bytes */
@@ -23,8 +23,8 @@
 #define ANTAG_VERSIONS_MAX     16         /* protocol versions offered in hello */
 #define ANTAG_DEADLINE_MAX_MS  86400000   /* deadline_ms: a day */
 #define ANTAG_AGE_MAX_MS       2592000000 /* max_age_ms: 30 days, as in agent.conf */
-#define ANTAG_TIME_MAX         40  /* longest time text */
-#define ANTAG_HEADERS_MAX      128 /* headers in one verify */
+#define ANTAG_TIME_MAX         40         /* longest time text */
+#define ANTAG_HEADERS_MAX      128        /* headers in one verify */
 #define ANTAG_HEADER_NAME_MAX  256
 #define ANTAG_HEADER_VALUE_MAX 8192 /* those that are read: client id, time, signature */
 #define ANTAG_SIG_MAX          512  /* raw signature: 4096 bits */
