@@ -47,7 +47,8 @@ enum antag_err ag_op_lock(struct ag_steward *st, struct ag_task *op, struct anta
         write_state(st, w);
         return ANTAG_OK;
     }
-    snprintf(reason, sizeof reason, "locked by staff (uid %u)", (unsigned)op->uid);
+    snprintf(reason, sizeof reason, "locked by staff (uid %u); run `antomctl unlock`",
+             (unsigned)op->uid);
     ag_state_set(st, AG_STATE_LOCKED, reason);
     if (!front_is_locked(st))
         ag_log(AG_LOG_WARN, "lock.front_does_not_answer");

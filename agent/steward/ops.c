@@ -79,23 +79,13 @@ static bool is_trusted_while_closed(struct ag_steward *st, uint32_t uid)
 enum antag_err ag_task_permits(struct ag_steward *st, uint32_t uid,
                                const struct antag_staff_method_row *row, struct antag_fault *fault)
 {
-    char reason[256];
-    enum ag_agent_state state = ag_state_get(st, reason);
-    bool known, closed = state != AG_STATE_UNLOCKED;
+    bool known, closed = ag_state_get(st, NULL) != AG_STATE_UNLOCKED;
     unsigned roles = ag_enrolled_roles(st, uid, &known);
 
     if (roles == 0 && !(closed && is_trusted_while_closed(st, uid)))
         return not_staff(fault, uid);
-    if (closed && !row->when_locked) {
-        if (state == AG_STATE_FAILED)
-            return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "%s", reason);
-        if (state == AG_STATE_STARTING)
-            return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
-                                   "the registry is being opened; repeat in a moment");
-        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL,
-                               "the agent is locked%s%s; `antomctl unlock` opens it",
-                               reason[0] == '\0' ? "" : ": ", reason);
-    }
+    if (closed && !row->when_locked)
+        return ag_state_refuse(st, fault);
     if (!has_role(roles, row->who) && !(closed && is_trusted_while_closed(st, uid)))
         return antag_fault_set(fault, ANTAG_ERR_NOT_STAFF, NULL,
                                "%s needs the staff role %s, which uid %u has not", row->name,

@@ -50,6 +50,22 @@ enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256])
     return AG_STATE_STARTING;
 }
 
+enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault)
+{
+    char reason[256];
+
+    switch (ag_state_get(st, reason)) {
+    case AG_STATE_LOCKED:
+        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL, "the agent is locked: %s",
+                               reason[0] == '\0' ? "run `antomctl unlock`" : reason);
+    case AG_STATE_FAILED:
+        return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "%s", reason);
+    default:
+        return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
+                               "the registry is being opened; repeat in a moment");
+    }
+}
+
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out)
 {
     uv_mutex_lock(&st->lock);

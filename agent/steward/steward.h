@@ -137,6 +137,8 @@ void ag_state_set(struct ag_steward *st, enum ag_agent_state state, const char *
 enum ag_agent_state ag_state_get(struct ag_steward *st, char reason[256]);
 /* The state that staff sees: ready only when the front works from the registry. */
 enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256]);
+/* Why nothing of the registry can be had now: LOCKED, REGISTRY or NOT_READY. */
+enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 /* The registry as the driver read it last; NULL while locked. Given back with release. */
 const struct ag_book *ag_book_hold(struct ag_steward *st);

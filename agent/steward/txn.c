@@ -11,24 +11,6 @@ int64_t ag_observed_now_ms(struct ag_steward *st)
     return st->observed_base_ms + (ag_clock_mono_ms() - st->observed_mono_ms);
 }
 
-static enum antag_err refuse_closed(struct ag_steward *st, struct antag_fault *fault)
-{
-    char reason[256];
-
-    switch (ag_state_get(st, reason)) {
-    case AG_STATE_STARTING:
-    case AG_STATE_UNLOCKED:
-        return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
-                               "the registry is being opened; repeat in a moment");
-    case AG_STATE_FAILED:
-        return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "%s", reason);
-    default:
-        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL,
-                               "the agent is locked%s%s; `antomctl unlock` opens it",
-                               reason[0] == '\0' ? "" : ": ", reason);
-    }
-}
-
 enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *t,
                             struct antag_fault *fault)
 {
@@ -41,7 +23,7 @@ enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *
     uv_mutex_lock(&st->reg_lock);
     t->locked = true;
     if (st->reg == NULL)
-        return refuse_closed(st, fault);
+        return ag_state_refuse(st, fault);
     if (era != 0 && era != st->era)
         return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
                                "the agent was locked meanwhile; nothing was changed");
