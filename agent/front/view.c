@@ -60,10 +60,9 @@ enum antag_err ag_view_refuse(const struct ag_view *v, struct antag_fault *fault
     bool why = v->reason[0] != '\0';
 
     switch (ag_view_state(v)) {
-    case AG_STATE_LOCKED:
-        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL,
-                               "the agent is locked%s%s; staff opens it with: antomctl unlock",
-                               why ? ": " : "", v->reason);
+    case AG_STATE_LOCKED: /* the reason says what opens it */
+        return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL, "the agent is locked%s%s",
+                               why ? ": " : "; staff opens it with `antomctl unlock`", v->reason);
     case AG_STATE_FAILED:
         return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
                                "the agent has failed%s%s; its log and antomctl status say more",

@@ -50,6 +50,10 @@ def configs(full):
     return table
 
 
+class Name(str):
+    """The line that names a failure; the lines of its log follow it and are not repeated at the end."""
+
+
 class Tally:
     def __init__(self):
         self.passed = self.failed = 0
@@ -57,13 +61,14 @@ class Tally:
 
     def add(self, config, group, passed, failed, seconds, what=()):
         if passed + failed == 0:
-            failed, what = 1, ["no test ran"]
+            failed, what = 1, [Name("no test ran")]
         self.passed += passed
         self.failed += failed
         print(f"{config:<14} {group:<12} {passed:>5} passed {failed:>3} failed  {seconds:6.1f} s", flush=True)
         for line in what:
             print(f"    {line}", flush=True)
-            self.failures.append(f"{config} {group}: {line}")
+        self.failures += [f"{config} {group}: {line.splitlines()[0]}" for line in what
+                          if isinstance(line, Name)]
 
 
 def run(command, log, env=None, timeout=None):
@@ -108,15 +113,15 @@ def cunit_or_fuzz(config, group, name, command, logs):
     text = log.read_text(errors="replace")
     if group == "fuzz":
         ok = status == 0 and re.search(r"^[1-9]\d* inputs replayed$", text, re.M)
-        return (1, 0, []) if ok else (0, 1, [f"{name}: exit {status}", *tail(log)])
+        return (1, 0, []) if ok else (0, 1, [Name(f"{name}: exit {status}"), *tail(log)])
     found = re.search(r"^\s+tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", text, re.M)
     if not found:
-        return 0, 1, [f"{name}: no summary, exit {status}", *tail(log)]
+        return 0, 1, [Name(f"{name}: no summary, exit {status}"), *tail(log)]
     total, _, passed, failed, inactive = map(int, found.groups())
     failed = total - passed
     if failed == 0 and (status != 0 or total == 0):
         failed = 1
-    return passed, failed, [f"{name}: exit {status}", *tail(log, 40)] if failed else []
+    return passed, failed, [Name(f"{name}: exit {status}"), *tail(log, 40)] if failed else []
 
 
 def run_ctest_group(config, group, tally):
@@ -148,17 +153,17 @@ def run_pytest_group(config, group, tally, extra):
     status = run(command, log, env=config.env(), timeout=3000)
     seconds = time.monotonic() - started
     if not report.exists():
-        tally.add(config.name, group, 0, 1, seconds, [f"pytest exit {status}", *tail(log)])
+        tally.add(config.name, group, 0, 1, seconds, [Name(f"pytest exit {status}"), *tail(log)])
         return
     passed = failed = 0
     what = []
     for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
         bad = [child for child in case if child.tag in ("failure", "error", "skipped")]
         passed, failed = passed + (not bad), failed + bool(bad)
-        what += [f"{case.get('classname')}.{case.get('name')}: {b.tag}: {(b.get('message') or '')[:300]}"
+        what += [Name(f"{case.get('classname')}.{case.get('name')}: {b.tag}: {(b.get('message') or '')[:300]}")
                  for b in bad]
     if status != 0 and failed == 0:
-        failed, what = failed + 1, [f"pytest exit {status}", *tail(log)]
+        failed, what = failed + 1, [Name(f"pytest exit {status}"), *tail(log)]
     if failed:
         what += tail(log, 60)
     tally.add(config.name, group, passed, failed, seconds, what)
@@ -169,7 +174,7 @@ def run_libfuzzer(tally, seconds_each):
     config = Config("clang-fuzz", "clang", "asan", ["fuzz"], defines=("-DANTAG_LIBFUZZER=ON",))
     started = time.monotonic()
     if not build(config):
-        tally.add(config.name, "fuzz", 0, 1, time.monotonic() - started, ["does not build"])
+        tally.add(config.name, "fuzz", 0, 1, time.monotonic() - started, [Name("does not build")])
         return
     passed = failed = 0
     what = []
@@ -183,7 +188,7 @@ def run_libfuzzer(tally, seconds_each):
         status = run(command, log, env=config.env(), timeout=seconds_each + 120)
         passed, failed = passed + (status == 0), failed + (status != 0)
         if status != 0:
-            what += [f"{name}: exit {status}", *tail(log)]
+            what += [Name(f"{name}: exit {status}"), *tail(log)]
     tally.add(config.name, "fuzz", passed, failed, time.monotonic() - started, what)
 
 
@@ -206,7 +211,7 @@ def main():
         if (args.config and config.name not in args.config) or not wanted:
             continue
         if not build(config):
-            tally.add(config.name, "build", 0, 1, 0, ["does not build"])
+            tally.add(config.name, "build", 0, 1, 0, [Name("does not build")])
             continue
         for group in wanted:
             if group in ("integration", "faults"):
