@@ -71,8 +71,9 @@ static enum antag_err take_globs(const struct antag_opt_value *given, const char
         (void)antag_object_slice(&given->v.via.array.ptr[i], &text);
         if ((err = check(text, field, fault)) != ANTAG_OK)
             return err;
-        if (((*globs)[i] = strndup((const char *)text.p, text.len)) == NULL)
+        if (((*globs)[i] = malloc(text.len + 1)) == NULL)
             return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a grant");
+        (void)antag_slice_copy(text, (*globs)[i], text.len + 1);
         *count = i + 1;
     }
     return ANTAG_OK;

@@ -254,10 +254,12 @@ static enum antag_err read_globs(const msgpack_object *o, char ***globs, size_t 
 
         if (!antag_object_slice(&o->via.array.ptr[i], &s))
             return ANTAG_ERR_BAD_PARAM;
-        (*globs)[i] = strndup((const char *)s.p, s.len);
+        (*globs)[i] = malloc(s.len + 1);
         if ((*globs)[i] == NULL)
             return ANTAG_ERR_NO_MEMORY;
         (*count)++;
+        if (!antag_slice_copy(s, (*globs)[i], s.len + 1))
+            return ANTAG_ERR_BAD_PARAM;
     }
     return ANTAG_OK;
 }
