@@ -7,9 +7,9 @@ import time
 import pytest
 
 import judge
-from agent_fixture import Agent, CtlError
-from wire import (PAY, SENT_PAY, SLOW, AntomError, Caller, Neighbour, assert_open, broken_off, check_unharmed, connect,
-                  frame, refused, sign_params)
+from agent_fixture import CtlError
+from wire import (PAY, SENT_PAY, SLOW, AntomError, Caller, Neighbour, assert_open, broken_off, connect,
+                  frame, refused, running, sign_params)
 
 CLIENT_ID = "SANDBOX_5Xshop"
 STRANGER, NOBODY = 10001, 65534
@@ -17,15 +17,11 @@ STRANGER, NOBODY = 10001, 65534
 
 @pytest.fixture(scope="module")
 def agent():
-    a = Agent()
-    a.start()
-    a.make_profile("shop")
-    a.make_profile("other", uid=20000)
-    a.public = judge.load_public(a.ctl("key", "export", "shop/sandbox")["public_key"])
-    with Neighbour(a):
-        yield a
-    check_unharmed(a)
-    a.remove()
+    with running() as a:
+        a.make_profile("other", uid=20000)
+        a.public = judge.load_public(a.ctl("key", "export", "shop/sandbox")["public_key"])
+        with Neighbour(a):
+            yield a
 
 
 @contextlib.contextmanager
@@ -229,10 +225,7 @@ def test_removal_holds_when_it_returns(agent):
 
 def test_locked():
     """Only hello and health answer, with the reason; the order of errors stays; connections stay."""
-    a = Agent()
-    try:
-        a.start()
-        a.make_profile("shop")
+    with running() as a:
         with connect(a.agent_sock) as c, Caller(a.agent_sock, STRANGER) as stranger:
             assert c.call("sign_request", **sign_params("shop/sandbox"))["headers"]
             stranger.call("health")
@@ -264,9 +257,6 @@ def test_locked():
                 time.sleep(0.02)
             assert c.call("sign_request", **sign_params("shop/sandbox"))["headers"]
             assert c.call("hello")["profiles"] == [{"profile": "shop/sandbox", "ops": ["sign", "verify"]}]
-        check_unharmed(a)
-    finally:
-        a.remove()
 
 
 def test_these_tests_run_as_root():

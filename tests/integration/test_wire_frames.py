@@ -9,9 +9,8 @@ import time
 import msgpack
 import pytest
 
-from agent_fixture import Agent
 from wire import (PAY, SLOW, Neighbour, answers_until_end, assert_closed, assert_open, broken_off, by_id, check_refusal,
-                  check_unharmed, connect, frame, held, refused, request, sign_params)
+                  connect, frame, held, refused, request, running, sign_params)
 
 FRAME, BODY = 1114112, 1048576
 PROFILE = "shop/sandbox"
@@ -19,13 +18,8 @@ PROFILE = "shop/sandbox"
 
 @pytest.fixture(scope="module")
 def agent():
-    a = Agent()
-    a.start()
-    a.make_profile("shop")
-    with Neighbour(a):
+    with running() as a, Neighbour(a):
         yield a
-    check_unharmed(a)
-    a.remove()
 
 
 @pytest.fixture

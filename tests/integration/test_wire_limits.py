@@ -9,9 +9,8 @@ import msgpack
 import pytest
 
 import judge
-from agent_fixture import Agent
 from wire import (PAY, SENT_PAY, SLOW, AntomError, Caller, Neighbour, answers_until_end, assert_closed, assert_open,
-                  by_id, check_refusal, check_unharmed, connect, frame, held, request, rss_kib, sign_params, silent,
+                  by_id, check_refusal, connect, frame, held, request, rss_kib, running, sign_params, silent,
                   wait_for)
 
 PROFILE = "shop/sandbox"
@@ -20,21 +19,13 @@ SMALL = {"first_frame_ms": FIRST_MS, "requests_per_connection": 4, "requests": 1
          "bytes_per_connection": 1114112, "bytes": 2 * 1114112}
 
 
-@contextlib.contextmanager
-def running(**limits):
-    a = Agent(conf="[limits]\n" + "".join(f"{k} = {v}\n" for k, v in limits.items()))
-    try:
-        a.start()
-        a.make_profile("shop")
-        yield a
-        check_unharmed(a)
-    finally:
-        a.remove()
+def limited(**limits):
+    return running("[limits]\n" + "".join(f"{k} = {v}\n" for k, v in limits.items()))
 
 
 @pytest.fixture(scope="module")
 def agent():
-    with running(**SMALL) as a:
+    with limited(**SMALL) as a:
         yield a
 
 
@@ -281,7 +272,7 @@ def wait_for_all_ends(socks, seconds):
 
 def test_a_thousand_that_say_nothing():
     first_s = 2.0 * SLOW
-    with running(first_frame_ms=int(first_s * 1000), connections_per_uid=1200) as a, Neighbour(a) as neighbour:
+    with limited(first_frame_ms=int(first_s * 1000), connections_per_uid=1200) as a, Neighbour(a) as neighbour:
         with contextlib.ExitStack() as stack:
             begun = time.monotonic()
             crowd = [stack.enter_context(contextlib.closing(silent(a.agent_sock))) for _ in range(1000)]
@@ -295,7 +286,7 @@ def test_a_thousand_that_say_nothing():
 
 def test_who_never_reads():
     """Answers that nobody takes are kept within bounds, and are all there when they are taken at last."""
-    with running(connections_per_uid=200) as a, Neighbour(a), contextlib.ExitStack() as stack:
+    with limited(connections_per_uid=200) as a, Neighbour(a), contextlib.ExitStack() as stack:
         front = a.pid_of("front")
         before = rss_kib(front)
         crowd = []
@@ -336,7 +327,7 @@ def fill(c):
 
 def test_who_never_reads_signatures():
     """The same with work of the keeper: what has been taken is bounded by the requests in flight."""
-    with running() as a, Neighbour(a), connect(a.agent_sock) as c:
+    with limited() as a, Neighbour(a), connect(a.agent_sock) as c:
         c.sock.settimeout(0.5)
         sent = 0
         data = signs(range(100000, 100000 + 100))
@@ -350,7 +341,7 @@ def test_who_never_reads_signatures():
 
 def test_slow_writers_and_readers_beside_a_neighbour():
     """Twenty that write byte by byte and read byte by byte all get what is theirs."""
-    with running(first_frame_ms=int(20000 * SLOW)) as a, Neighbour(a), contextlib.ExitStack() as stack:
+    with limited(first_frame_ms=int(20000 * SLOW)) as a, Neighbour(a), contextlib.ExitStack() as stack:
         public = judge.load_public(a.ctl("key", "export", PROFILE)["public_key"])
         client_id = a.ctl("profile", "show", PROFILE)["client_id"]
         crowd = [stack.enter_context(connect(a.agent_sock)) for _ in range(20)]

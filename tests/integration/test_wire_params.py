@@ -5,9 +5,8 @@ import time
 import msgpack
 import pytest
 
-from agent_fixture import Agent
-from wire import (PAY, SLOW, AntomError, Neighbour, assert_open, broken_off, by_id, check_refusal, check_unharmed,
-                  connect, frame, held, refused, sign_params)
+from wire import (PAY, SLOW, AntomError, Neighbour, assert_open, broken_off, by_id, check_refusal, connect, frame, held,
+                  refused, running, sign_params)
 
 BODY = 1048576
 PROFILE = "shop/sandbox"
@@ -16,13 +15,8 @@ SIGN, VERIFY = "sign_request", "verify_response"
 
 @pytest.fixture(scope="module")
 def agent():
-    a = Agent()
-    a.start()
-    a.make_profile("shop")
-    with Neighbour(a):
+    with running() as a, Neighbour(a):
         yield a
-    check_unharmed(a)
-    a.remove()
 
 
 @pytest.fixture

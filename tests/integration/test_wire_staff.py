@@ -13,9 +13,8 @@ import msgpack
 import pytest
 
 import judge
-from agent_fixture import Agent
 from wire import (SLOW, AntomError, Caller, Closed, Neighbour, answers_until_end, assert_closed, by_id, check_refusal,
-                  check_unharmed, connect, fd_count, frame, request, silent, wait_for)
+                  connect, fd_count, frame, request, running, silent, wait_for)
 
 FRAME = 256 * 1024  # of the staff socket
 IMPORT = 64 * 1024
@@ -25,14 +24,11 @@ FIRST_MS = int(800 * SLOW)
 
 @pytest.fixture(scope="module")
 def agent():
-    a = Agent(conf=f"[limits]\nfirst_frame_ms = {FIRST_MS}\nstaff_connections = 16\n")
-    a.start()
-    a.make_profile("shop")
-    a.ctl("app", "create", "keys", "--role", "merchant", "--region", "SG", "--product", "Checkout", "--currency", "USD")
-    with Neighbour(a):
-        yield a
-    check_unharmed(a)
-    a.remove()
+    with running(f"[limits]\nfirst_frame_ms = {FIRST_MS}\nstaff_connections = 16\n") as a:
+        a.ctl("app", "create", "keys", "--role", "merchant", "--region", "SG", "--product", "Checkout", "--currency",
+              "USD")
+        with Neighbour(a):
+            yield a
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import judge
-from agent_fixture import SLOW
+from agent_fixture import SLOW, Agent
 from antom_client import AntomError, Client, Closed, frame
 
 PAY = "/ams/api/v1/payments/pay"
@@ -219,12 +219,21 @@ def fd_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def check_unharmed(agent):
-    """No role has ended under what was done to it."""
-    for role in agent.roles():
-        assert role["restarts"] == 0 and role["state"] == "ready", role
+@contextlib.contextmanager
+def running(conf=None):
+    """An agent that can sign as shop/sandbox. Whatever was done to it, no role of it has ended."""
+    agent = Agent(conf=conf)
+    try:
+        agent.start()
+        agent.make_profile("shop")
+        yield agent
+        agent.check_reports()
+        for role in agent.roles():
+            assert role["restarts"] == 0 and role["state"] == "ready", (role, agent.log_text()[-4000:])
+    finally:
+        agent.remove()
 
 
 __all__ = ["AntomError", "Caller", "Client", "Closed", "Neighbour", "PAY", "SENT_PAY", "SLOW", "answers_until_end",
-           "assert_closed", "assert_open", "broken_off", "by_id", "check_refusal", "check_unharmed", "connect",
-           "fd_count", "frame", "held", "refused", "request", "rss_kib", "sign_params", "silent", "wait_for"]
+           "assert_closed", "assert_open", "broken_off", "by_id", "check_refusal", "connect", "fd_count",
+           "frame", "held", "refused", "request", "rss_kib", "running", "sign_params", "silent", "wait_for"]
