@@ -72,12 +72,12 @@ static void lane_done(struct ag_grace_item *item)
 
 /* The lane is of no use any more. Shut down now, so that the front's jobs end with RETRY at once;
  * the loop takes it out of the table. */
-static void lane_fail(struct ag_workers *ws, struct lane *lane, const char *why)
+static void lane_fail(struct ag_workers *ws, struct lane *lane, enum ag_log_level level,
+                      const char *why)
 {
     if (atomic_exchange(&lane->dead, true))
         return;
-    ag_log(AG_LOG_WARN, "keeper.lane.dropped", AG_F_UINT("lane", lane->number),
-           AG_F_TEXT("why", why));
+    ag_log(level, "keeper.lane.dropped", AG_F_UINT("lane", lane->number), AG_F_TEXT("why", why));
     (void)shutdown(lane->fd, SHUT_RDWR);
     ag_grace_wake(ws->conf.grace);
 }
@@ -205,7 +205,7 @@ static bool try_send(struct worker *w, struct lane *lane, struct batch *b)
         return true;
     if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
         return false;
-    lane_fail(w->all, lane, "the front is gone");
+    lane_fail(w->all, lane, AG_LOG_INFO, "the front is gone");
     return true;
 }
 
@@ -228,7 +228,7 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
         if (atomic_load(&lane->dead) || try_send(w, lane, b))
             break;
         if (ag_clock_mono_ms() >= until_ms) {
-            lane_fail(w->all, lane, "the front takes no answers");
+            lane_fail(w->all, lane, AG_LOG_WARN, "the front takes no answers");
             break;
         }
     }
@@ -245,12 +245,13 @@ static void serve_lane(struct worker *w, struct lane *lane, struct batch *b)
     if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
         return; /* another worker had it */
     if (n <= 0) {
-        lane_fail(w->all, lane, n == 0 ? "the front closed it" : "it cannot be read");
+        lane_fail(w->all, lane, n == 0 ? AG_LOG_INFO : AG_LOG_WARN,
+                  n == 0 ? "the front closed it" : "it cannot be read");
         return;
     }
     b->count = (size_t)n / sizeof b->jobs[0];
     if ((size_t)n % sizeof b->jobs[0] != 0 || b->count > AG_SIGNWIRE_BATCH) {
-        lane_fail(w->all, lane, "a packet was malformed");
+        lane_fail(w->all, lane, AG_LOG_WARN, "a packet was malformed");
         return;
     }
     sign(w, b);
