@@ -52,7 +52,7 @@ static size_t live_part(struct antag_slice path)
 
 static size_t put(char *out, size_t at, const void *p, size_t len)
 {
-    if (len > 0)
+    if (p != NULL) /* an empty slice may have no address */
         memcpy(out + at, p, len);
     return at + len;
 }

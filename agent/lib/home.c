@@ -169,7 +169,7 @@ enum antag_err ag_home_check(const struct ag_home *h, struct antag_fault *fault)
     mode_t wanted = wanted_mode(h);
     bool sealed = false;
     enum antag_err err;
-    struct stat st;
+    struct stat st = {0};
     int fd = -1;
 
     if (access(h->dir, F_OK) != 0 && errno == ENOENT) {

@@ -1,6 +1,7 @@
 #include "agent/opener/keytext.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "antag/limits.h"
@@ -151,7 +152,7 @@ static enum antag_err read_block(struct antag_slice text, bool have_passphrase,
     if ((err = read_begin(text, label, &body, fault)) != ANTAG_OK ||
         (err = check_label(label, fault)) != ANTAG_OK)
         return err;
-    strcpy(stpcpy(stpcpy(end, END), label), DASHES);
+    (void)snprintf(end, sizeof end, "%s%s%s", END, label, DASHES);
     len = find(body, end);
     if (len == body.len)
         return antag_fault_set(fault, ANTAG_ERR_KEY_FORM, NULL,
@@ -171,7 +172,7 @@ static enum antag_err read_block(struct antag_slice text, bool have_passphrase,
 enum antag_err ag_keytext_decode(struct antag_slice text, bool have_passphrase,
                                  struct ag_secret **out, struct antag_fault *fault)
 {
-    struct antag_slice base64;
+    struct antag_slice base64 = {NULL, 0};
     enum antag_err err;
 
     if (text.len > ANTAG_IMPORT_MAX)

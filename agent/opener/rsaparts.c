@@ -222,7 +222,7 @@ static enum antag_err check_key(EVP_PKEY *key, struct antag_fault *fault)
 
 enum antag_err ag_rsaparts_read(struct antag_slice der, EVP_PKEY **out, struct antag_fault *fault)
 {
-    struct antag_slice number[PART_COUNT];
+    struct antag_slice number[PART_COUNT] = {{NULL, 0}};
     BIGNUM *bn[PART_COUNT] = {NULL};
     EVP_PKEY *key = NULL;
     enum antag_err err;

@@ -232,6 +232,8 @@ enum antag_err ag_book_need_key(const struct ag_book *b, struct antag_slice prof
 
     if ((err = ag_book_need_profile(b, profile, &p, fault)) != ANTAG_OK)
         return err;
+    /* the analyzer cannot see that `p` is set when need_profile says OK */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     if ((k = ag_book_key_version(b, p->id, version)) == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
                                "%s has no merchant key version %llu; `antomctl key list %s` "
