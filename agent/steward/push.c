@@ -302,7 +302,7 @@ static void pass(struct ag_driver *d)
     if (state == AG_STATE_STARTING)
         return;
     front = present_front(d);
-    if (front != NULL && tell_state(d, front, AG_STATE_LOCKED, reason))
+    if (front != NULL && tell_state(d, front, state, reason)) /* locked, or failed */
         d->front_has_rows = false; /* it gets everything anew when the agent is unlocked */
     ag_chan_release(front);
 }
