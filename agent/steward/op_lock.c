@@ -108,11 +108,7 @@ enum antag_err ag_op_unlock(struct ag_steward *st, struct ag_task *op, struct an
         ag_reply_fini(&reply);
         if (err != ANTAG_OK)
             return err;
-        uv_mutex_lock(&st->lock); /* a registry that failed before is tried again */
-        if (st->state == AG_STATE_FAILED && st->mac_key != NULL)
-            st->want_open = true;
-        uv_mutex_unlock(&st->lock);
-        ag_driver_kick(st);
+        ag_state_open(st, true); /* a registry that failed before is tried again */
     }
     if ((err = wait_unlocked(st, fault)) == ANTAG_OK)
         write_state(st, w);

@@ -6,9 +6,9 @@
 #include "agent/lib/log.h"
 #include "agent/steward/steward.h"
 
-void ag_state_set(struct ag_steward *st, enum ag_agent_state state, const char *reason)
+/* Lock held. */
+static void set_state(struct ag_steward *st, enum ag_agent_state state, const char *reason)
 {
-    uv_mutex_lock(&st->lock);
     if (st->state != state || strcmp(st->reason, reason) != 0)
         ag_log(state == AG_STATE_FAILED ? AG_LOG_ERROR : AG_LOG_INFO, "state",
                AG_F_TEXT("state", ag_agent_state_name(state)), AG_F_TEXT("reason", reason));
@@ -18,6 +18,22 @@ void ag_state_set(struct ag_steward *st, enum ag_agent_state state, const char *
     snprintf(st->reason, sizeof st->reason, "%s", reason);
     st->kicks++;
     uv_cond_broadcast(&st->changed);
+}
+
+void ag_state_set(struct ag_steward *st, enum ag_agent_state state, const char *reason)
+{
+    uv_mutex_lock(&st->lock);
+    set_state(st, state, reason);
+    uv_mutex_unlock(&st->lock);
+}
+
+void ag_state_open(struct ag_steward *st, bool only_failed)
+{
+    uv_mutex_lock(&st->lock);
+    if (!only_failed || (st->state == AG_STATE_FAILED && st->mac_key != NULL)) {
+        st->want_open = true;
+        set_state(st, AG_STATE_STARTING, "the registry is being opened");
+    }
     uv_mutex_unlock(&st->lock);
 }
 

@@ -144,10 +144,7 @@ static void on_unlocked(struct ag_role *r, void *ctx)
     struct ag_steward *st = ctx;
 
     (void)r;
-    uv_mutex_lock(&st->lock);
-    st->want_open = true;
-    uv_mutex_unlock(&st->lock);
-    ag_state_set(st, AG_STATE_STARTING, "the registry is being opened");
+    ag_state_open(st, false);
 }
 
 static void on_drain_over(uv_timer_t *timer)

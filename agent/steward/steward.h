@@ -134,6 +134,9 @@ struct ag_steward {
 
 /* ---- state.c */
 void ag_state_set(struct ag_steward *st, enum ag_agent_state state, const char *reason);
+/* The registry is to be opened (only_failed: again, where that failed): wish and state in one step, as
+ * the driver may act on the wish at once, and nobody may take an old failure for its outcome. */
+void ag_state_open(struct ag_steward *st, bool only_failed);
 enum ag_agent_state ag_state_get(struct ag_steward *st, char reason[256]);
 /* The state that staff sees: ready only when the front works from the registry. */
 enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256]);
