@@ -37,7 +37,7 @@ static const struct {
     {SQLITE_PROTOCOL, ANTAG_ERR_IO, NULL},
     {SQLITE_NOLFS, ANTAG_ERR_IO, NULL},
     {SQLITE_NOMEM, ANTAG_ERR_NO_MEMORY, ""},
-    {SQLITE_CORRUPT, ANTAG_ERR_REGISTRY, "the file is damaged"},
+    {SQLITE_CORRUPT, ANTAG_ERR_REGISTRY, "the registry's file is damaged"},
     {SQLITE_NOTADB, ANTAG_ERR_REGISTRY, "the file is not a registry"},
     {SQLITE_TOOBIG, ANTAG_ERR_REGISTRY, "a value is larger than any that is written"},
 };
@@ -210,7 +210,8 @@ enum antag_err ag_regdb_check(sqlite3 *db, struct antag_fault *fault)
     if (got == NULL)
         err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
     else if (strcmp(got, "ok") != 0)
-        err = antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "the file is damaged: %.200s", got);
+        err = antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL,
+                              "the registry's file is damaged: %.200s", got);
 out:
     sqlite3_finalize(st);
     return err;
