@@ -239,20 +239,31 @@ static bool is_silent(const struct ag_staffconn *c)
            (c->head_len > 0 || recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0);
 }
 
-/* Room for one more: the oldest connection that never spoke goes first, then the oldest idle one of a
- * stranger. So neither a crowd that says nothing nor strangers keep staff out. */
+/* How readily a connection is given up for another: a stranger's before one of staff, a silent one
+ * before one that has spoken, and one of staff that has spoken never. */
+static int dispensability(const struct ag_staffconn *c)
+{
+    bool known, stranger = ag_enrolled_roles(c->sock->st, c->uid, &known) == 0;
+
+    if (is_silent(c))
+        return stranger ? 3 : 1;
+    return stranger && c->task == NULL && c->out == NULL ? 2 : 0;
+}
+
+/* Room for one more, at the cost of the most dispensable, of these the oldest. So neither a crowd that
+ * says nothing nor strangers keep staff out. */
 static bool make_room(struct ag_staffsock *s)
 {
     struct ag_staffconn *victim = NULL;
+    int most = 0;
 
-    for (struct ag_staffconn *c = s->oldest; c != NULL && victim == NULL; c = c->next)
-        if (is_silent(c))
-            victim = c;
-    for (struct ag_staffconn *c = s->oldest; c != NULL && victim == NULL; c = c->next) {
-        bool known;
+    for (struct ag_staffconn *c = s->oldest; c != NULL && most < 3; c = c->next) {
+        int got = dispensability(c);
 
-        if (c->task == NULL && c->out == NULL && ag_enrolled_roles(s->st, c->uid, &known) == 0)
+        if (got > most) {
+            most = got;
             victim = c;
+        }
     }
     if (victim == NULL)
         return false;

@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -13,6 +14,7 @@ import msgpack
 import pytest
 
 import judge
+from agent_fixture import as_uid
 from wire import (SLOW, AntomError, Caller, Closed, Neighbour, answers_until_end, assert_closed, by_id, check_refusal,
                   connect, fd_count, frame, request, running, silent, wait_for)
 
@@ -437,12 +439,33 @@ class Staff:
 
 def test_a_thousand_that_say_nothing(agent):
     """They make room for each other, oldest first, and staff is not kept out."""
-    with Staff(agent), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(contextlib.closing(silent(agent.staff_sock))) for _ in range(1000)]
-        for s in crowd:
-            s.settimeout(FIRST_MS / 1000 + 20 * SLOW)
-            with contextlib.suppress(ConnectionResetError):
-                assert s.recv(1) == b""
+        with Staff(agent):
+            for s in crowd:
+                s.settimeout(FIRST_MS / 1000 + 20 * SLOW)
+                with contextlib.suppress(ConnectionResetError):
+                    assert s.recv(1) == b""
+
+
+CROWD = ("import socket, sys\n"
+         "crowd = []\n"
+         "for _ in range(1000):\n"
+         "    s = socket.socket(socket.AF_UNIX)\n"
+         "    s.settimeout(float(sys.argv[2]))\n"
+         "    s.connect(sys.argv[1])\n"
+         "    crowd.append(s)\n"
+         "for s in crowd:\n"
+         "    assert s.recv(1) == b''\n")
+
+
+@pytest.mark.parametrize("uid", [STRANGER, NOBODY])
+def test_a_thousand_strangers_that_say_nothing(agent, uid):
+    """From their first to their last staff notices nothing: a stranger's place is given up before one of staff."""
+    with Staff(agent) as staff:
+        wait_for(lambda: staff.count or staff.error)
+        subprocess.run([*as_uid(uid), "/usr/bin/python3", "-I", "-c", CROWD, agent.staff_sock, str(60 * SLOW)], check=True,
+                       timeout=120 * SLOW)
 
 
 def test_a_crowd_that_is_not_enrolled(agent):
