@@ -141,8 +141,8 @@ NO_REQUESTS = {
     "nil": None, "a number": 0, "text": "health", "a map": {}, "an empty array": [], "shape alone": [0],
     "shape 3": [3, 7, "health", {}], "shape -1": [-1, 7, "health", {}], "shape as text": ["0", 7, "health", {}],
     "shape as float": [0.0, 7, "health", {}], "shape true": [True, 7, "health", {}],
-    "an answer": [1, 7, None, {}], "a refusal": [1, 7, {"code": 200}, None], "an answer to nobody": [1, None, {"code": 1},
-                                                                                                 None],
+    "an answer": [1, 7, None, {}], "a refusal": [1, 7, {"code": 200}, None],
+    "an answer to nobody": [1, None, {"code": 1}, None],
     "an event": [2, "key", {}],
 }
 
@@ -211,8 +211,9 @@ def test_items(client):
 # ---- ids
 
 
-IDS = {"0": b"\x00", "127": b"\x7f", "8 bits": b"\xcc\x05", "16 bits": b"\xcd\x00\x05", "32 bits": b"\xce\x00\x00\x00\x05",
-       "64 bits": b"\xcf\0\0\0\0\0\0\0\x05", "signed 8": b"\xd0\x05", "signed 16": b"\xd1\x00\x05",
+IDS = {"0": b"\x00", "127": b"\x7f", "8 bits": b"\xcc\x05", "16 bits": b"\xcd\x00\x05",
+       "32 bits": b"\xce\x00\x00\x00\x05", "64 bits": b"\xcf\0\0\0\0\0\0\0\x05", "signed 8": b"\xd0\x05",
+       "signed 16": b"\xd1\x00\x05",
        "signed 32": b"\xd2\x00\x00\x00\x05", "signed 64": b"\xd3\0\0\0\0\0\0\0\x05", "largest": b"\xce\x7f\xff\xff\xff",
        "largest, 64 bits": b"\xcf\0\0\0\0\x7f\xff\xff\xff"}
 
@@ -238,8 +239,8 @@ def test_id_in_flight(agent):
     with connect(agent.agent_sock) as c, connect(agent.agent_sock) as beside:
         keeper = agent.pid_of("keeper", "soft")
         with held(keeper):
-            c.send_raw(request(7, "sign_request", sign_params(PROFILE)) + request(8, "sign_request", sign_params(PROFILE))
-                       + request(7, "health"))
+            sign = sign_params(PROFILE)
+            c.send_raw(request(7, "sign_request", sign) + request(8, "sign_request", sign) + request(7, "health"))
             check_refusal(c.recv_message(), 7, "BAD_PARAM", "id")
             assert_closed(c)
             assert_open(beside)
