@@ -3,6 +3,7 @@
 #include <CUnit/Basic.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -79,6 +80,16 @@ static void spin(void)
     }
 }
 
+/* Run the loop until *what is `want`: for what takes real time on a busy machine. */
+static void spin_until(const atomic_int *what, int want)
+{
+    for (int i = 0; i < 100000 && atomic_load(what) != want; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        usleep(200);
+    }
+    CU_ASSERT_EQUAL(atomic_load(what), want);
+}
+
 static void set_up(const struct ag_chan_ops *right_ops)
 {
     int pair[2];
@@ -116,7 +127,7 @@ static void write_request(struct antag_writer *w, uint32_t id, const char *metho
 }
 
 struct outcome {
-    int calls;
+    atomic_int calls;
     enum antag_err err;
     bool has_result;
     char field[64];
@@ -164,6 +175,7 @@ static void test_answers(void)
         right.mode = rows[i].mode;
         ask(&o, 5);
         CU_ASSERT_EQUAL(o.calls, 0);
+        spin_until(&o.calls, 1);
         spin();
         if (o.calls != 1 || o.err != rows[i].err || o.has_result != rows[i].result)
             fprintf(stderr, "row %s: %d calls, %s\n", rows[i].name, o.calls, antag_err_name(o.err));
@@ -340,6 +352,8 @@ static void test_too_large(void)
 
 /* ---- calls from other threads */
 
+static atomic_int callers_done;
+
 struct caller {
     pthread_t thread;
     int ok, retry, other;
@@ -365,17 +379,15 @@ static void *call_many(void *arg)
         ag_reply_fini(&r);
         antag_writer_fini(&w);
     }
+    atomic_fetch_add(&callers_done, 1);
     return NULL;
 }
 
-static void run_callers(struct caller *callers, size_t n, int spins)
+static void start_callers(struct caller *callers, size_t n)
 {
+    atomic_store(&callers_done, 0);
     for (size_t i = 0; i < n; i++)
         pthread_create(&callers[i].thread, NULL, call_many, &callers[i]);
-    for (int i = 0; i < spins; i++) {
-        uv_run(&loop, UV_RUN_NOWAIT);
-        usleep(100);
-    }
 }
 
 static void test_calls_from_threads(void)
@@ -387,13 +399,8 @@ static void test_calls_from_threads(void)
     right.mode = ANSWER;
     for (size_t i = 0; i < 4; i++)
         callers[i] = (struct caller){.timeout_ms = 20000, .rounds = 200};
-    run_callers(callers, 4, 0);
-    while (right.messages < 800)
-        uv_run(&loop, UV_RUN_NOWAIT);
-    for (int i = 0; i < 2000; i++) {
-        uv_run(&loop, UV_RUN_NOWAIT);
-        usleep(50);
-    }
+    start_callers(callers, 4);
+    spin_until(&callers_done, 4);
     for (size_t i = 0; i < 4; i++) {
         pthread_join(callers[i].thread, NULL);
         ok += callers[i].ok;
@@ -409,12 +416,15 @@ static void test_call_times_out_and_ends_with_the_channel(void)
 
     set_up(&ops);
     right.mode = SILENT;
-    run_callers(&c, 1, 1000);
+    start_callers(&c, 1);
+    spin_until(&callers_done, 1);
     pthread_join(c.thread, NULL);
     CU_ASSERT_EQUAL(c.other, 1); /* TIMEOUT */
     c = (struct caller){.timeout_ms = 60000, .rounds = 1};
     ag_chan_hold(left.chan);
-    run_callers(&c, 1, 300);
+    start_callers(&c, 1);
+    while (right.messages < 2) /* its request has arrived, and gets no answer */
+        uv_run(&loop, UV_RUN_NOWAIT);
     ag_chan_close(left.chan);
     pthread_join(c.thread, NULL);
     CU_ASSERT_EQUAL(c.retry, 1);
