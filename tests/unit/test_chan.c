@@ -173,7 +173,7 @@ static void test_answers(void)
 
         set_up(&ops);
         right.mode = rows[i].mode;
-        ask(&o, 5);
+        ask(&o, rows[i].mode == SILENT ? 5 : 20000);
         CU_ASSERT_EQUAL(o.calls, 0);
         spin_until(&o.calls, 1);
         spin();
