@@ -19,7 +19,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = SOURCE / "build"
 GROUPS = ["unit", "property", "fuzz", "integration", "faults"]
 JOBS = os.cpu_count() or 2
-ONCE = ["test_quickstart.py", "test_style.py", "test_processes.py"]  # they do not depend on the build
+ONCE = ["test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
 
 
 class Config:
