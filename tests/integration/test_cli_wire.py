@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 
@@ -176,6 +177,7 @@ def on_terminal(root, *args, say):
     """Run on a terminal of its own; `say` is [(prompt, reply)]. Exit status and all that was shown."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a run in the background has it ignored
         os.execve(CTL, [CTL, "--home", str(root), *args], env(TERM="xterm"))
     shown, waiting, end = b"", list(say), time.monotonic() + 30 * SLOW
     try:
