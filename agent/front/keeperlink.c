@@ -469,7 +469,7 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
     return false;
 }
 
-/* One packet. False when there is none for now, or the lane has ended. */
+/* One packet. False when none waits, or the lane has ended. */
 static bool receive_packet(struct ag_lane *lane)
 {
     struct ag_sign_done *done = lane->links->done;

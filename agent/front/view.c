@@ -64,7 +64,7 @@ enum antag_err ag_view_refuse(const struct ag_view *v, struct antag_fault *fault
         return antag_fault_set(fault, ANTAG_ERR_LOCKED, NULL, "the agent is locked%s%s",
                                why ? ": " : "; staff opens it with `antomctl unlock`", v->reason);
     case AG_STATE_FAILED:
-        return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
+        return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL,
                                "the agent has failed%s%s; its log and antomctl status say more",
                                why ? ": " : "", v->reason);
     case AG_STATE_STARTING:

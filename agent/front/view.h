@@ -35,7 +35,7 @@ struct ag_view *ag_view_hold(struct ag_view *v);
 void ag_view_release(struct ag_view *v); /* NULL accepted */
 /* What callers are told: unlocked without a snapshot is still starting. */
 enum ag_agent_state ag_view_state(const struct ag_view *v);
-/* Text of why the agent does not work: the reason, with the remedy. For LOCKED and NOT_READY. */
+/* Text of why the agent does not work: the reason, with the remedy. For LOCKED, NOT_READY and REGISTRY. */
 enum antag_err ag_view_refuse(const struct ag_view *v, struct antag_fault *fault);
 
 #endif

@@ -458,7 +458,7 @@ static bool collect_fds(struct msghdr *msg, struct ag_fds *fds)
     return (msg->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
-/* One packet. False when there is none for now, or the channel ended. */
+/* One packet. False when none waits, or the channel ended. */
 static bool receive_one(struct ag_chan *c)
 {
     struct iovec iov = {.iov_base = c->buf, .iov_len = AG_CHAN_PACKET_MAX};

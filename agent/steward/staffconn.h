@@ -9,7 +9,7 @@
 #define AG_STAFF_FRAME_MAX (256 * 1024) /* a grant with all its globs has 34 KiB */
 
 enum ag_conn_read {
-    AG_CONN_MORE,  /* nothing more for now */
+    AG_CONN_MORE,  /* nothing more yet */
     AG_CONN_FRAME, /* a whole frame is in `body` */
     AG_CONN_END,   /* the other end is gone, or has shut down its side */
     AG_CONN_BAD,   /* `fault` says why; the connection ends after it is told */

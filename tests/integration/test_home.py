@@ -530,7 +530,7 @@ def test_seal_of_another_home(stopped):
         a.start()
         status = a.ctl("status")
         assert status["state"] == "failed" and status["reason"]
-        sign_fails(a, "NOT_READY")
+        sign_fails(a, "REGISTRY")
     finally:
         restore(a)
 
@@ -858,7 +858,7 @@ def check_failed(a, words):
     assert status["state"] == "failed" and words in status["reason"], status
     for told in hello_and_health(a):
         assert told["state"] == "failed" and words in told["reason"] and told["profiles"] == []
-    assert words in sign_fails(a, "NOT_READY")
+    assert words in sign_fails(a, "REGISTRY")
     assert words in a.refused("REGISTRY", "key", "list", "shop/sandbox")
     assert words in a.refused("REGISTRY", "unlock")
     done = a.ctl_raw("--json", "doctor")
@@ -904,7 +904,7 @@ def test_registry_that_is_none(edited, breaks):
         a.start()
         status = a.ctl("status")
         assert status["state"] == "failed" and "registry" in status["reason"], status
-        sign_fails(a, "NOT_READY")
+        sign_fails(a, "REGISTRY")
     finally:
         restore(a)
 
