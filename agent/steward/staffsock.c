@@ -9,10 +9,9 @@
 #include "agent/lib/log.h"
 #include "agent/steward/staffconn.h"
 
-#define ACCEPTS_PER_WAKE 16
-#define WATCH_MS         500   /* how often deadlines are looked at while there are any */
-#define WRITE_STALL_MS   30000 /* an answer that nobody reads */
-#define PAUSE_MS         200   /* after accept failed for want of descriptors */
+#define WATCH_MS       500   /* how often deadlines are looked at while there are any */
+#define WRITE_STALL_MS 30000 /* an answer that nobody reads */
+#define PAUSE_MS       200   /* after accept failed for want of descriptors */
 
 struct ag_staffsock {
     struct ag_steward *st;
@@ -323,30 +322,30 @@ static void on_pause_over(uv_timer_t *timer)
         uv_poll_start(&s->listener, UV_READABLE, on_listener);
 }
 
+/* One connection a turn of the loop: those whose peers have gone meanwhile are noticed in the same turn and
+ * do not count against the limit. */
 static void on_listener(uv_poll_t *poll, int status, int events)
 {
     struct ag_staffsock *s = poll->data;
     struct ag_conf conf;
+    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     (void)status;
     (void)events;
-    ag_conf_copy(s->st, &conf);
-    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
-        int fd = accept4(s->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        bool lacking = errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
 
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-            if (make_room(s))
-                continue;
+        if (lacking && !make_room(s)) {
             uv_poll_stop(&s->listener);
             uv_timer_start(&s->pause, on_pause_over, PAUSE_MS, 0);
         }
-        if (fd < 0)
-            return;
-        if (s->conn_count >= (size_t)conf.limits_staff_connections && !make_room(s))
-            refuse_busy(fd);
-        else
-            conn_new(s, fd);
+        return;
     }
+    ag_conf_copy(s->st, &conf);
+    if (s->conn_count >= (size_t)conf.limits_staff_connections && !make_room(s))
+        refuse_busy(fd);
+    else
+        conn_new(s, fd);
 }
 
 /* ---- start and stop */
