@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/utf8.h"
+
 /* ---- single values */
 
 bool antag_object_slice(const msgpack_object *o, struct antag_slice *out)
@@ -129,42 +131,10 @@ static enum antag_err out_of_bounds(const struct antag_field *field, uint64_t go
 
 /* ---- text */
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629), 0 when there is none. */
-static size_t utf8_sequence(const uint8_t *p, size_t left)
-{
-    size_t len;
-    uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte */
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        len = 2;
-    else if (p[0] >= 0xe0 && p[0] <= 0xef)
-        len = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-        len = 4;
-    else
-        return 0;
-    if (p[0] == 0xe0)
-        low = 0xa0;
-    else if (p[0] == 0xed)
-        high = 0x9f; /* surrogates */
-    else if (p[0] == 0xf0)
-        low = 0x90;
-    else if (p[0] == 0xf4)
-        high = 0x8f;
-    if (len > left || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    return len;
-}
-
 static bool is_text(struct antag_slice s)
 {
     for (size_t i = 0; i < s.len;) {
-        size_t len = s.p[i] == 0 ? 0 : utf8_sequence(s.p + i, s.len - i);
+        size_t len = s.p[i] == 0 ? 0 : antag_utf8_step(s.p + i, s.len - i, NULL);
 
         if (len == 0)
             return false;

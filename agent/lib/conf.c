@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/lib/utf8.h"
+#include "proto/utf8.h"
 
 #define FILE_LEN_MAX (64 * 1024)
 #define LINE_LEN_MAX                                                                               \
@@ -115,7 +115,7 @@ static int shown(const char *text)
 {
     size_t len = strlen(text), at = 0, n;
 
-    while (at < len && (n = ag_utf8_step((const uint8_t *)text + at, len - at, NULL)) > 0 &&
+    while (at < len && (n = antag_utf8_step((const uint8_t *)text + at, len - at, NULL)) > 0 &&
            at + n <= VALUE_SHOWN)
         at += n;
     return (int)at;
@@ -306,7 +306,7 @@ static bool check_line(struct reading *r, const char *p, size_t len)
     for (size_t at = 0, n; at < len; at += n) {
         uint32_t c = 0;
 
-        n = ag_utf8_step((const uint8_t *)p + at, len - at, &c);
+        n = antag_utf8_step((const uint8_t *)p + at, len - at, &c);
         if (n == 0 || (c < 0x20 && c != '\t') || c == 0x7f) {
             (void)refuse(r, NULL,
                          "byte %zu is 0x%02x: the file is UTF-8 text without control "

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "agent/lib/clock.h"
-#include "agent/lib/utf8.h"
+#include "proto/utf8.h"
 
 /* One write of at most PIPE_BUF (4096) bytes cannot be mixed with another's, whoever shares the pipe. */
 #define LINE_MAX_LEN 4096
@@ -71,7 +71,7 @@ static bool is_deceptive(uint32_t c)
 static size_t escape(const uint8_t *p, size_t len, char out[17], size_t *out_len)
 {
     uint32_t c = 0;
-    size_t n = ag_utf8_step(p, len, &c);
+    size_t n = antag_utf8_step(p, len, &c);
 
     if (n > 0 && !is_deceptive(c)) {
         size_t at = 0;

@@ -10,6 +10,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "proto/params.h"
 
 #define MESSAGE_MAX AG_CHAN_PACKET_MAX
 
@@ -264,4 +265,17 @@ void ag_child_join(struct ag_child *a, struct ag_child *b, uint32_t lane)
         return;
     send_peer(b, a->kind, a->name, lane, fd);
     close(fd);
+}
+
+void ag_child_read_error(const struct antag_message *m, struct antag_fault *out)
+{
+    char text[ANTAG_FAULT_TEXT_MAX + 1] = "", field[ANTAG_FAULT_FIELD_MAX + 1] = "";
+    uint64_t code = ANTAG_ERR_INTERNAL;
+
+    (void)antag_object_uint(&m->params, "code", &code);
+    (void)antag_object_text(&m->params, "message", text, sizeof text);
+    (void)antag_object_text(&m->params, "field", field, sizeof field);
+    if (code == 0 || !antag_err_is_known(code))
+        code = ANTAG_ERR_INTERNAL;
+    antag_fault_set(out, (enum antag_err)code, field, "%s", text);
 }

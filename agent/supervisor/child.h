@@ -44,6 +44,8 @@ void ag_child_conf(struct ag_child *c, const char *conf_text);
 /* task of an opener; type may be NULL, fd -1 */
 void ag_child_task(struct ag_child *c, const char *task, const char *type, int fd);
 void ag_child_kill(struct ag_child *c, int signal);
+/* The fault in the params of a role's event `failed`; a code that is none becomes INTERNAL. */
+void ag_child_read_error(const struct antag_message *m, struct antag_fault *out);
 
 /* A fresh pair between two children. */
 void ag_child_join(struct ag_child *a, struct ag_child *b, uint32_t lane);

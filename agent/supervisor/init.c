@@ -30,16 +30,12 @@ struct init {
 static void on_message(struct ag_child *c, const struct antag_message *m, struct ag_fds *fds)
 {
     struct init *in = c->ctx;
-    char text[ANTAG_FAULT_TEXT_MAX + 1];
-    uint64_t code;
 
     (void)fds;
     if (antag_slice_is(m->name, "done")) {
         in->done = true;
-    } else if (antag_slice_is(m->name, "failed") && antag_object_uint(&m->params, "code", &code) &&
-               code != 0 && antag_err_is_known(code)) {
-        (void)antag_object_text(&m->params, "message", text, sizeof text);
-        antag_fault_set(&in->fault, (enum antag_err)code, NULL, "%s", text);
+    } else if (antag_slice_is(m->name, "failed")) {
+        ag_child_read_error(m, &in->fault);
     }
 }
 

@@ -48,7 +48,6 @@ struct ag_run {
     bool unlock_asked, lock_asked; /* a request of the steward waits, with these ids */
     uint32_t unlock_id, lock_id;
     bool said_ready, draining;
-    int exit_status;
 };
 
 /* slots.c: the lasting roles */

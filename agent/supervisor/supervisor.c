@@ -262,5 +262,5 @@ int ag_supervisor_run(const struct ag_supervisor_options *o)
     uv_run(&r->loop, UV_RUN_DEFAULT);
     ag_log(AG_LOG_INFO, "agent.stopped");
     finish(r);
-    return r->exit_status;
+    return 0;
 }

@@ -62,20 +62,6 @@ static void opener_secret(struct ag_child *c, const char *label, struct ag_secre
     ag_secret_free(secret);
 }
 
-/* What an error map of a role says. */
-static void read_error(const msgpack_object *params, struct antag_fault *out)
-{
-    char text[ANTAG_FAULT_TEXT_MAX + 1], field[ANTAG_FAULT_FIELD_MAX + 1];
-    uint64_t code = ANTAG_ERR_INTERNAL;
-
-    (void)antag_object_uint(params, "code", &code);
-    (void)antag_object_text(params, "message", text, sizeof text);
-    (void)antag_object_text(params, "field", field, sizeof field);
-    if (code == 0 || !antag_err_is_known(code))
-        code = ANTAG_ERR_INTERNAL;
-    antag_fault_set(out, (enum antag_err)code, field, "%s", text);
-}
-
 static void answer_unlock(struct ag_run *r)
 {
     struct ag_slot *steward = ag_slot_of(r, AG_ROLE_steward, "");
@@ -126,7 +112,7 @@ static void opener_message(struct ag_child *c, const struct antag_message *m, st
         r->unseal_done = true;
     } else if (antag_slice_is(m->name, "failed")) {
         (void)antag_object_text(&m->params, "type", r->seal, sizeof r->seal);
-        read_error(&m->params, &r->unseal_fault);
+        ag_child_read_error(m, &r->unseal_fault);
     }
 }
 
@@ -305,32 +291,28 @@ static void do_opener(struct ag_run *r, struct ag_child *steward, const struct a
     close(fd);
 }
 
-static void write_slot(struct antag_writer *w, const struct ag_slot *s)
-{
-    const char *state = s->child != NULL ? (s->child->ready ? "ready" : "starting")
-                                         : (s->wanted ? "restarting" : "stopped");
-
-    antag_w_map(w);
-    antag_w_kv_str(w, "role", ag_role_name(s->kind));
-    antag_w_kv_str(w, "name", s->name);
-    antag_w_kv_int(w, "pid", s->child != NULL ? s->child->pid : 0);
-    antag_w_kv_str(w, "state", state);
-    antag_w_kv_uint(w, "restarts", s->restarts);
-    antag_w_kv_int(w, "since_ms", s->child != NULL ? s->child->since_ms : 0);
-    antag_w_end(w);
-}
-
-static void write_process(struct antag_writer *w, enum ag_role_kind kind, const char *name, int pid,
-                          int64_t since_ms)
+static void write_process(struct antag_writer *w, enum ag_role_kind kind, const char *name,
+                          const char *state, int pid, int64_t since_ms, unsigned restarts)
 {
     antag_w_map(w);
     antag_w_kv_str(w, "role", ag_role_name(kind));
     antag_w_kv_str(w, "name", name);
     antag_w_kv_int(w, "pid", pid);
-    antag_w_kv_str(w, "state", "ready");
-    antag_w_kv_uint(w, "restarts", 0);
+    antag_w_kv_str(w, "state", state);
+    antag_w_kv_uint(w, "restarts", restarts);
     antag_w_kv_int(w, "since_ms", since_ms);
     antag_w_end(w);
+}
+
+static void write_slot(struct antag_writer *w, const struct ag_slot *s)
+{
+    const struct ag_child *c = s->child;
+
+    if (c != NULL)
+        write_process(w, s->kind, s->name, c->ready ? "ready" : "starting", c->pid, c->since_ms,
+                      s->restarts);
+    else
+        write_process(w, s->kind, s->name, s->wanted ? "restarting" : "stopped", 0, 0, s->restarts);
 }
 
 static void do_roles(struct ag_run *r, struct ag_child *steward, uint32_t id)
@@ -342,13 +324,13 @@ static void do_roles(struct ag_run *r, struct ag_child *steward, uint32_t id)
     antag_w_map(&w);
     antag_w_key(&w, "roles");
     antag_w_array(&w);
-    write_process(&w, AG_ROLE_supervisor, "", (int)getpid(), r->started_at_ms);
+    write_process(&w, AG_ROLE_supervisor, "", "ready", (int)getpid(), r->started_at_ms, 0);
     for (size_t i = 0; i < r->slot_count; i++)
         write_slot(&w, &r->slots[i]);
     for (size_t i = 0; i < AG_OPENERS_MAX; i++)
         if (r->openers[i] != NULL)
-            write_process(&w, AG_ROLE_opener, r->openers[i]->name, r->openers[i]->pid,
-                          r->openers[i]->since_ms);
+            write_process(&w, AG_ROLE_opener, r->openers[i]->name, "ready", r->openers[i]->pid,
+                          r->openers[i]->since_ms, 0);
     antag_w_end(&w);
     antag_w_kv_str(&w, "seal", r->seal);
     antag_w_kv_int(&w, "started_at_ms", r->started_at_ms);

@@ -1,6 +1,6 @@
-#include "agent/lib/utf8.h"
+#include "proto/utf8.h"
 
-size_t ag_utf8_step(const uint8_t *p, size_t len, uint32_t *out)
+size_t antag_utf8_step(const uint8_t *p, size_t len, uint32_t *out)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t need;
