@@ -14,6 +14,10 @@ static void set_state(struct ag_steward *st, enum ag_agent_state state, const ch
                AG_F_TEXT("state", ag_agent_state_name(state)), AG_F_TEXT("reason", reason));
     if (st->state != state)
         st->state_since_ms = ag_clock_wall_ms();
+    if (st->state != state && state == AG_STATE_UNLOCKED)
+        for (size_t i = 0; i < st->keeper_count;
+             i++) /* started only now: down by no fault of theirs */
+            st->keepers[i].down_since_ms = ag_clock_mono_ms();
     st->state = state;
     snprintf(st->reason, sizeof st->reason, "%s", reason);
     st->kicks++;

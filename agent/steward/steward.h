@@ -50,7 +50,7 @@ struct ag_keeper {
     struct ag_chan *chan;  /* NULL: not there */
     uint64_t gen;          /* counts its channels */
     uint64_t loaded_gen;   /* the channel over which everything was loaded; == gen: it is up */
-    int64_t down_since_ms; /* monotonic; when it was last seen to go, or the start */
+    int64_t down_since_ms; /* monotonic; when it was last seen to go, or the agent was unlocked */
     int64_t retry_at_ms;   /* a full load failed on a channel that is open: not before then */
     size_t key_count, key_cap;
     struct ag_keeper_key *keys;

@@ -384,6 +384,15 @@ def test_wrong_passphrase_stays_locked(sealed, tmp_path):
     assert PASSPHRASE not in sealed.log_text()
 
 
+def test_unlock_after_long(sealed):
+    """However long it was locked: when `unlock` returns, the profile signs. A keeper that was down for longer
+    than the 8 s that it has to come back is not given up before it could start."""
+    sealed.ctl("lock")
+    time.sleep(8.5)
+    sealed.ctl("unlock", input=PASSPHRASE)
+    assert judge_sign(sealed, sealed.public)["version"] == 1
+
+
 def test_lock_wipes(sealed):
     """The process that held the keys is gone; the others go on; unlock brings everything back."""
     for _ in range(2):
