@@ -195,6 +195,18 @@ out:
     return err;
 }
 
+/* One wrong passphrase in 256 leaves a padding that looks right, around noise. Noise may begin with a
+ * SEQUENCE of some length, but not with version and algorithm of a key as well. */
+static bool begins_as_pkcs8(struct antag_slice plain)
+{
+    struct antag_slice body, params;
+    enum ag_der_algorithm algorithm;
+    uint32_t version;
+
+    return ag_der_take(&plain, AG_DER_SEQUENCE, &body) && ag_der_take_uint(&body, &version) &&
+           ag_der_take_algorithm(&body, &algorithm, &params);
+}
+
 static enum antag_err read_encrypted(struct antag_slice der, struct antag_slice body,
                                      const struct ag_secret *passphrase, EVP_PKEY **out,
                                      struct antag_fault *fault)
@@ -216,12 +228,14 @@ static enum antag_err read_encrypted(struct antag_slice der, struct antag_slice 
                                "a passphrase has at most %d bytes", AG_KEY_PASSPHRASE_MAX);
     if ((err = decrypt(der, text, &plain, fault)) != ANTAG_OK)
         goto out;
-    /* one wrong passphrase in 256 leaves a padding that looks right, around noise */
-    err = ag_der_classify(ag_secret_slice(plain), &kind, &inner, fault);
-    if (err == ANTAG_OK && kind == AG_DK_PKCS8)
-        err = read_pkcs8(inner, out, fault);
-    else if (err != ANTAG_ERR_KEY_TRAILING)
+    if (!begins_as_pkcs8(ag_secret_slice(plain))) {
         err = refuse(fault, ANTAG_ERR_WRONG_PASSPHRASE, "the passphrase does not open the key");
+        goto out;
+    }
+    if ((err = ag_der_classify(ag_secret_slice(plain), &kind, &inner, fault)) == ANTAG_OK)
+        err = kind == AG_DK_PKCS8 ? read_pkcs8(inner, out, fault)
+                                  : refuse(fault, ANTAG_ERR_KEY_FORM,
+                                           "what the passphrase opens is not a private key");
 out:
     ag_secret_free(plain);
     return err;
