@@ -287,8 +287,6 @@ static void on_written(uv_write_t *req, int status)
         return;
     }
     mark_dirty(c);
-    if (c->paused && unread(c) < AG_CONN_UNREAD_MAX / 2)
-        resume(c);
     ag_worker_settle(w);
 }
 
@@ -342,8 +340,11 @@ static void finish(struct ag_conn *c)
     read_start(c);
 }
 
-static void flush(struct ag_conn *c)
+/* True when requests that were held have been taken. */
+static bool flush(struct ag_conn *c)
 {
+    bool resumes;
+
     if (!c->sending && c->out_len > 0) {
         uv_buf_t buf = uv_buf_init((char *)c->out, (unsigned)c->out_len);
         int wrote = uv_try_write((uv_stream_t *)&c->pipe, &buf, 1);
@@ -353,22 +354,30 @@ static void flush(struct ag_conn *c)
         } else if ((wrote < 0 && wrote != UV_EAGAIN) ||
                    !send_later(c, wrote > 0 ? (size_t)wrote : 0)) {
             close_conn(c);
-            return;
+            return false;
         }
     }
+    /* Here and nowhere else: all that makes room comes through here, and what was written at once has
+     * no on_written to come. */
+    resumes = c->paused && unread(c) < AG_CONN_UNREAD_MAX / 2;
+    if (resumes)
+        resume(c);
     if (c->phase == AG_CONN_ENDING && c->job_count == 0 && unread(c) == 0)
         finish(c);
+    return resumes;
 }
 
-void ag_conns_flush(struct ag_worker *w)
+bool ag_conns_flush(struct ag_worker *w)
 {
     struct ag_conn *c;
+    bool resumed = false;
 
     while ((c = TAILQ_FIRST(&w->dirty))) {
         TAILQ_REMOVE(&w->dirty, c, dirty);
         c->in_dirty = false;
-        flush(c);
+        resumed = flush(c) || resumed;
     }
+    return resumed;
 }
 
 /* ---- frames */
@@ -572,7 +581,7 @@ static void take_bytes(struct ag_conn *c, const uint8_t *p, size_t len)
         size_t used;
 
         if (c->out_len > AG_CONN_FLUSH_AT)
-            flush(c);
+            (void)flush(c); /* not paused here: nothing resumes */
         if (c->phase != AG_CONN_OPEN)
             return;
         if (unread(c) > AG_CONN_UNREAD_MAX) {

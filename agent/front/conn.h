@@ -61,8 +61,9 @@ struct ag_conn {
 
 /* Take an accepted descriptor. When it cannot be taken it is closed, and `uid` counted down. */
 void ag_conn_open(struct ag_worker *w, int fd, const struct ag_caller *caller, struct ag_uid *uid);
-/* All connections of the worker: write answers, end after what is in flight, close at once. */
-void ag_conns_flush(struct ag_worker *w);
+/* All connections of the worker: write answers (true: requests that were held back have been taken
+ * then, so pump), end after what is in flight, close at once. */
+bool ag_conns_flush(struct ag_worker *w);
 void ag_conns_drain(struct ag_worker *w);
 void ag_conns_close(struct ag_worker *w);
 

@@ -322,7 +322,6 @@ void ag_links_join(struct ag_links *links, const char *keyring, int fd)
     }
     TAILQ_FOREACH(job, &lane->waiting, of_lane)
     job->lane_until = INT64_MAX;
-    ag_links_pump(links, false);
     links->on_settled(links->ctx);
 }
 
@@ -512,7 +511,6 @@ static void on_event(uv_poll_t *poll, int status, int events)
     }
     for (int i = 0; i < PACKETS_A_TURN && receive_packet(lane); i++)
         continue;
-    ag_links_pump(lane->links, false);
     lane->links->on_settled(lane->links->ctx);
 }
 

@@ -21,7 +21,7 @@ struct ag_links;
 typedef void ag_job_on_done(struct ag_job *job, const struct antag_fault *fault,
                             struct antag_slice sig, void *ctx);
 
-/* After a turn of the loop in which jobs ended: time to write their answers. */
+/* After a turn in which jobs ended or a lane took more: time to pump and to write answers. */
 typedef void ag_links_on_settled(void *ctx);
 
 struct ag_links *ag_links_new(uv_loop_t *loop, ag_job_on_done *on_done,

@@ -115,15 +115,23 @@ bool ag_worker_is_drained(const struct ag_worker *w)
 
 /* ---- the worker's thread */
 
+/* Requests to the keepers, answers to the callers. A caller that takes its answers lets its held
+ * requests through, and those are for the keepers again. */
+static void move_on(struct ag_worker *w, bool idle_only)
+{
+    do
+        ag_links_pump(w->links, idle_only);
+    while (ag_conns_flush(w));
+}
+
 void ag_worker_settle(struct ag_worker *w)
 {
-    ag_links_pump(w->links, true);
-    ag_conns_flush(w);
+    move_on(w, true);
 }
 
 static void on_settled(void *ctx)
 {
-    ag_conns_flush(ctx);
+    move_on(ctx, false);
 }
 
 /* After all callbacks of one turn of the loop: what has gathered for busy keepers goes out. */
@@ -131,8 +139,7 @@ static void on_check(uv_check_t *check)
 {
     struct ag_worker *w = check->data;
 
-    ag_links_pump(w->links, false);
-    ag_conns_flush(w);
+    move_on(w, false);
 }
 
 static void tell_drained(struct ag_worker *w)

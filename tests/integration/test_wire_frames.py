@@ -2,6 +2,7 @@
 or the end of its connection, and nothing else ends."""
 import os
 import random
+import select
 import socket
 import struct
 import time
@@ -297,6 +298,35 @@ def test_many_small_frames_in_one_write(client):
                 pass
         assert client.recv_message()[:3] == [1, done, None]
         done += 1
+
+
+@pytest.mark.parametrize("ahead", range(0, 64, 8))
+def test_answers_read_in_one_gulp(agent, client, ahead):
+    """The agent stops reading while its answers are not read. When they are then all taken before it looks
+    again, it goes on, wherever the border lies between what the kernel took of a write and what not."""
+    count, base = 20000, 1 << 16  # all ids, and so all answers, of one length
+    client.send_raw(request(base - 1 + count, "health"))
+    size = len(client.sock.recv(1 << 16))
+    before = ahead * 1024 // size
+    client.send_raw(b"".join(request(base + i, "health") for i in range(before)))
+    while before and len(client.sock.recv(1 << 16, socket.MSG_PEEK)) < before * size:
+        pass  # until all of these are written: then the sizes of the agent's writes that follow are shifted
+    stream = b"".join(request(base + i, "health") for i in range(before, count))
+    answers = bytearray()
+    while stream and select.select([], [client.sock], [], 0.3)[1]:  # until neither side takes anything more
+        stream = stream[client.sock.send(stream, socket.MSG_DONTWAIT):]
+    with held(agent.pid_of("front")):
+        while select.select([client.sock], [], [], 0)[0]:
+            answers += client.sock.recv(1 << 20)
+    while len(answers) < count * size:
+        readable, writable, _ = select.select([client.sock], [client.sock] if stream else [], [], 10)
+        assert readable or writable, f"after {len(answers) // size} answers none is given and nothing more is read"
+        if writable:
+            stream = stream[client.sock.send(stream, socket.MSG_DONTWAIT):]
+        if readable:
+            answers += client.sock.recv(1 << 20)
+    for i in range(count):
+        assert msgpack.unpackb(answers[i * size + 4:i * size + size])[:3] == [1, base + i, None]
 
 
 # ---- garbage

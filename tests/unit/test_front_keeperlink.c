@@ -43,7 +43,9 @@ static void on_done(struct ag_job *job, const struct antag_fault *fault, struct 
 
 static void on_settled(void *ctx)
 {
-    (void)ctx;
+    struct bench *b = ctx;
+
+    ag_links_pump(b->links, false);
 }
 
 static void join(struct bench *b)
