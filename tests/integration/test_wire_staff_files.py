@@ -125,10 +125,10 @@ def test_files_with_a_frame_that_never_ends(agent, steady):
         send(c, request(7, *IMPORT)[:-1], fds)
 
 
-def test_an_import_beside_all_this(agent, client):
+def test_an_import_beside_all_this(agent):
     """The same bytes in the right form are taken."""
-    key = judge.new_key()
-    with closing_fds(memory_file(judge.pkcs8(key).encode())) as fds:
+    key = judge.new_key()  # first: a silent connection does not live long here
+    with closing_fds(memory_file(judge.pkcs8(key).encode())) as fds, connect(agent.staff_sock) as client:
         send(client, request(7, "key_import", {"profile": "keys/sandbox"}), fds)
         client.timeout = 30 * SLOW
         shape, id_, error, result = client.recv_message()
