@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/lib/clock.h"
@@ -163,16 +162,9 @@ static void put_field(struct line *l, const struct ag_log_field *f)
 
 static void put_time(struct line *l)
 {
-    int64_t now_ms = ag_clock_wall_ms();
-    time_t seconds = (time_t)(now_ms / 1000);
-    char text[40] = "";
-    struct tm tm;
-    size_t n;
+    char text[AG_CLOCK_TEXT_MAX];
 
-    if (gmtime_r(&seconds, &tm) != NULL) {
-        n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(text + n, sizeof text - n, ".%03dZ", (int)(now_ms % 1000));
-    }
+    ag_clock_render(ag_clock_wall_ms(), text);
     put_text(l, text);
 }
 
