@@ -18,6 +18,7 @@ struct ag_job {
     size_t bytes;         /* of its frame, counted against the limits */
     struct ag_view *view; /* held: what the plan borrows from */
     struct ag_sign_plan plan;
+    uint64_t seq;        /* of its line in the record, once it is signed */
     int64_t deadline_at; /* loop's ms; no signature by then: DEADLINE. INT64_MAX: none */
 
     /* the lane's business */

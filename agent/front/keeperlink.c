@@ -381,6 +381,7 @@ static void fill(const struct ag_job *job, struct ag_sign_job *out)
         .profile_id = job->plan.profile->id,
     };
     memcpy(out->digest, job->plan.digest, sizeof(out->digest));
+    out->claim = job->plan.claim;
 }
 
 /* One packet. False when there is nothing to send, or the kernel takes no more. */
@@ -437,7 +438,7 @@ void ag_links_pump(struct ag_links *links, bool idle_only)
 static bool is_keeper_error(enum antag_err err)
 {
     return err == ANTAG_ERR_KEY_STATE || err == ANTAG_ERR_BAD_PARAM || err == ANTAG_ERR_BACKEND ||
-           err == ANTAG_ERR_RETRY || err == ANTAG_ERR_INTERNAL;
+           err == ANTAG_ERR_RETRY || err == ANTAG_ERR_AUDIT || err == ANTAG_ERR_INTERNAL;
 }
 
 /* One answer. False when it breaks the form of the lane, whose other end can then not be trusted. */
@@ -453,7 +454,8 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
                AG_F_UINT("tag", done->tag));
         return true;
     }
-    if (done->err == ANTAG_OK && size_ok) {
+    if (done->err == ANTAG_OK && size_ok && done->seq > 0) {
+        job->seq = done->seq;
         end_job(lane->links, job, &(struct antag_fault){.err = ANTAG_OK},
                 (struct antag_slice){done->sig, done->sig_len});
         return true;

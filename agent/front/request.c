@@ -166,7 +166,7 @@ void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, stru
 
     ag_conn_detach(w, job);
     if (c && fault->err == ANTAG_OK) {
-        ag_sign_result_write(begin_answer(c, id), &job->plan, sig);
+        ag_sign_result_write(begin_answer(c, id), &job->plan, sig, job->seq);
         end_answer(c);
     } else if (c) {
         ag_conn_refuse(c, true, id, fault);

@@ -1,6 +1,7 @@
 #include "agent/front/sign.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct antag_slice name,
@@ -124,6 +125,35 @@ static enum antag_err hash_plan(const struct antag_sign_params *p, struct ag_has
     return ANTAG_OK;
 }
 
+static void claim_text(struct antag_slice v, uint8_t *out, size_t max, uint16_t *len)
+{
+    *len = (uint16_t)(v.len < max ? v.len : max);
+    if (*len > 0)
+        memcpy(out, v.p, *len);
+}
+
+static void make_claim(const struct ag_asking *a, const struct antag_sign_params *p,
+                       const struct ag_sign_plan *plan, struct ag_sign_claim *c)
+{
+    const char *query = memchr(plan->uri, '?', plan->uri_len);
+    struct antag_slice path = {(const uint8_t *)plan->uri,
+                               query != NULL ? (size_t)(query - plan->uri) : plan->uri_len};
+
+    memset(c, 0, sizeof(*c));
+    c->uid = a->caller->uid;
+    c->gid = a->caller->gid;
+    c->pid = a->caller->pid;
+    claim_text(antag_slice_of(a->caller->unit), c->unit, sizeof(c->unit), &c->unit_len);
+    claim_text(antag_slice_of(plan->profile->row->name), c->profile, sizeof(c->profile),
+               &c->profile_len);
+    claim_text(antag_slice_of(plan->profile->row->client_id), c->client_id, sizeof(c->client_id),
+               &c->client_id_len);
+    claim_text(p->merchant.v, c->merchant, sizeof(c->merchant), &c->merchant_len);
+    claim_text(p->method.v, c->method, sizeof(c->method), &c->method_len);
+    claim_text(p->trace.v, c->trace, sizeof(c->trace), &c->trace_len);
+    claim_text(path, c->path, sizeof(c->path), &c->path_len);
+}
+
 enum antag_err ag_sign_plan_make(const struct ag_asking *a, const struct antag_sign_params *p,
                                  struct ag_hasher *hasher, struct ag_sign_plan *out,
                                  struct antag_fault *fault)
@@ -150,12 +180,14 @@ enum antag_err ag_sign_plan_make(const struct ag_asking *a, const struct antag_s
     else if (!antag_slice_copy(p->time.v, out->time, sizeof(out->time)))
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "time", "has at most %d bytes",
                                ANTAG_TIME_MAX);
+    make_claim(a, p, out, &out->claim);
     return hash_plan(p, hasher, out, fault);
 }
 
 void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *plan,
-                          struct antag_slice sig)
+                          struct antag_slice sig, uint64_t seq)
 {
+    char record[ANTAG_RECORD_MAX + 1];
     const struct ag_snap_profile *row = plan->profile->row;
     char header[AG_ANTOM_SIG_TEXT_MAX];
     char url[ANTAG_URL_MAX + ANTAG_URI_MAX + 32];
@@ -178,5 +210,7 @@ void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *pla
     }
     antag_w_kv_uint(w, "version", row->version);
     antag_w_kv_uint(w, "key_version", row->key_version);
+    snprintf(record, sizeof(record), "%s:%" PRIu64, row->keyring, seq);
+    antag_w_kv_str(w, "record", record);
     antag_w_end(w);
 }

@@ -6,6 +6,7 @@
 #include "agent/front/digest.h"
 #include "agent/front/snapshot.h"
 #include "agent/lib/conf.h"
+#include "agent/lib/signwire.h"
 #include "proto/agent_methods.h"
 #include "proto/writer.h"
 
@@ -17,6 +18,7 @@ struct ag_sign_plan {
     char time[ANTAG_TIME_MAX + 1];
     size_t uri_len;
     char uri[ANTAG_URI_MAX + 17]; /* the one that is sent and signed; terminated */
+    struct ag_sign_claim claim;   /* for the record */
 };
 
 struct ag_asking {
@@ -31,9 +33,10 @@ struct ag_asking {
 ANTAG_MUST_CHECK enum antag_err
 ag_sign_plan_make(const struct ag_asking *a, const struct antag_sign_params *p,
                   struct ag_hasher *hasher, struct ag_sign_plan *out, struct antag_fault *fault);
-/* The result map of sign_request, from the plan and its raw signature. */
+/* The result map of sign_request, from the plan, its raw signature, and the number of its line in the
+ * chain of the keyring. */
 void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *plan,
-                          struct antag_slice sig);
+                          struct antag_slice sig, uint64_t seq);
 
 /* ---- shared with verify.c */
 

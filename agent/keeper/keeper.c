@@ -11,24 +11,38 @@
 
 struct keeper {
     struct ag_role *role;
-    struct ag_secret *ring_key; /* until the ring takes it */
-    char label[LABEL_MAX + 1];  /* of ring_key */
+    struct ag_secret *ring_key;  /* until the ring takes it */
+    char label[LABEL_MAX + 1];   /* of ring_key */
+    struct ag_secret *audit_key; /* the same: seed of the checkpoints' key */
+    char audit_label[LABEL_MAX + 1];
     struct ag_ring *ring;
 };
+
+/* Keeps a secret that is wanted and not there yet. */
+static bool keep(struct ag_secret **slot, char slot_label[LABEL_MAX + 1], const char *label,
+                 struct ag_secret *secret)
+{
+    if (*slot != NULL || strlen(label) > LABEL_MAX || ag_secret_len(secret) != AG_KEY_LEN)
+        return false;
+    snprintf(slot_label, LABEL_MAX + 1, "%s", label);
+    *slot = secret;
+    return true;
+}
 
 static void on_secret(struct ag_role *r, const char *label, struct ag_secret *secret, void *ctx)
 {
     struct keeper *k = ctx;
+    bool kept = false;
 
     (void)r;
-    if (strncmp(label, "keyring:", 8) != 0 || strlen(label) > LABEL_MAX || k->ring_key != NULL ||
-        k->ring != NULL || ag_secret_len(secret) != AG_KEY_LEN) {
-        ag_log(AG_LOG_ERROR, "keeper.unwanted_secret", AG_F_TEXT("label", label));
-        ag_secret_free(secret);
+    if (k->ring == NULL && strncmp(label, "keyring:", 8) == 0)
+        kept = keep(&k->ring_key, k->label, label, secret);
+    else if (k->ring == NULL && strncmp(label, "audit:", 6) == 0)
+        kept = keep(&k->audit_key, k->audit_label, label, secret);
+    if (kept)
         return;
-    }
-    snprintf(k->label, sizeof k->label, "%s", label);
-    k->ring_key = secret;
+    ag_log(AG_LOG_ERROR, "keeper.unwanted_secret", AG_F_TEXT("label", label));
+    ag_secret_free(secret);
 }
 
 static void on_ready(void *ctx)
@@ -49,13 +63,17 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     const struct ag_conf_keyring *conf = ag_conf_find_keyring(&start->conf, start->name);
     struct ag_ring_conf ring = {.loop = ag_role_loop(r),
                                 .ring_key = k->ring_key,
+                                .audit_key = k->audit_key,
+                                .audit_dir = start->home.audit,
+                                .conf = &start->conf,
                                 .on_ready = on_ready,
                                 .on_ended = on_ended,
                                 .ctx = k};
     struct antag_fault fault;
 
     k->role = r;
-    if (conf == NULL || k->ring_key == NULL || strcmp(k->label + 8, start->name) != 0) {
+    if (conf == NULL || k->ring_key == NULL || strcmp(k->label + 8, start->name) != 0 ||
+        k->audit_key == NULL || strcmp(k->audit_label + 6, start->name) != 0) {
         ag_log(
             AG_LOG_ERROR, "keeper.start", AG_F_TEXT("keyring", start->name),
             AG_F_TEXT("why", conf == NULL ? "it is not in agent.conf" : "its subkey is missing"));
@@ -69,6 +87,8 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
         return;
     }
     k->ring_key = NULL; /* transferred */
+    ag_secret_free(k->audit_key);
+    k->audit_key = NULL;
 }
 
 static void on_peer(struct ag_role *r, enum ag_role_kind peer, const char *name, uint32_t lane,
@@ -106,7 +126,8 @@ static void on_end(struct ag_role *r, void *ctx)
     ag_ring_close(k->ring);
     k->ring = NULL;
     ag_secret_free(k->ring_key);
-    k->ring_key = NULL;
+    ag_secret_free(k->audit_key);
+    k->ring_key = k->audit_key = NULL;
 }
 
 int ag_keeper_main(void)

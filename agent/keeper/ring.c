@@ -53,6 +53,37 @@ static enum antag_err watch_grace(struct ag_ring *ring)
     return ANTAG_ERR_IO;
 }
 
+/* ---- the record */
+
+static void on_recorded(void *ctx)
+{
+    struct ag_workers *workers = atomic_load(&((struct ag_ring *)ctx)->told);
+
+    if (workers != NULL)
+        ag_workers_recorded(workers);
+}
+
+static enum antag_err open_chain(struct ag_ring *ring)
+{
+    const struct ag_conf *conf = ring->conf.conf;
+    struct ag_chain_conf chain = {.audit_dir = ring->conf.audit_dir,
+                                  .name = ring->conf.keyring.name,
+                                  .commit = conf->audit_durability == AG_DURABILITY_COMMIT,
+                                  .segment_max = (uint64_t)conf->audit_segment_max_bytes,
+                                  .reserve = (uint64_t)conf->audit_reserve_bytes,
+                                  .seed = ring->conf.audit_key,
+                                  .on_change = on_recorded,
+                                  .ctx = ring};
+    enum antag_err err = ag_chain_open(&chain, &ring->chain);
+
+    ring->conf.conf = NULL; /* borrowed for the call */
+    ring->conf.audit_dir = NULL;
+    ring->conf.audit_key = NULL;
+    return err;
+}
+
+/* ---- the beginning */
+
 enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **out,
                             struct antag_fault *fault)
 {
@@ -74,14 +105,19 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
     if ((err = ag_grace_init(&ring->grace, threads)) != ANTAG_OK ||
         (err = ag_keytable_new(&ring->grace, &ring->keys)) != ANTAG_OK ||
         (err = backends[type]->open(&conf->keyring, conf->ring_key, threads, &ring->backend,
-                                    fault)) != ANTAG_OK)
+                                    fault)) != ANTAG_OK ||
+        (err = open_chain(ring)) != ANTAG_OK)
         goto out;
-    err = ag_workers_start(
-        &(struct ag_workers_conf){
-            .count = threads, .grace = &ring->grace, .keys = ring->keys, .backend = ring->backend},
-        &ring->workers);
-    if (err == ANTAG_OK)
+    err = ag_workers_start(&(struct ag_workers_conf){.count = threads,
+                                                     .grace = &ring->grace,
+                                                     .keys = ring->keys,
+                                                     .backend = ring->backend,
+                                                     .chain = ring->chain},
+                           &ring->workers);
+    if (err == ANTAG_OK) {
+        atomic_store(&ring->told, ring->workers);
         err = watch_grace(ring);
+    }
 out:
     if (err != ANTAG_OK) {
         ag_ring_close(ring);
@@ -162,6 +198,8 @@ void ag_ring_close(struct ag_ring *ring)
         return;
     ring->closing = true;
     ag_workers_stop(ring->workers);
+    ag_chain_close(ring->chain); /* writes what is left; then nobody tells the workers any more */
+    ag_workers_free(ring->workers);
     drop_steward(ring);
     if (ring->wake_open)
         uv_close((uv_handle_t *)&ring->wake, on_wake_closed);

@@ -14,8 +14,11 @@ struct ag_ring;
 struct ag_ring_conf {
     uv_loop_t *loop;
     struct ag_conf_keyring keyring;
-    struct ag_secret *ring_key;               /* taken when ag_ring_open succeeds */
-    void (*on_ready)(void *ctx);              /* once: the first full load is over */
+    struct ag_secret *ring_key;        /* taken when ag_ring_open succeeds */
+    const struct ag_secret *audit_key; /* seed of the checkpoints' key; borrowed, for the call */
+    const char *audit_dir;             /* HOME/audit; the same */
+    const struct ag_conf *conf;        /* its [audit] part is used; the same */
+    void (*on_ready)(void *ctx);       /* once: the first full load is over */
     void (*on_ended)(void *ctx, bool failed); /* drained; or failed: no worker is left */
     void *ctx;
 };

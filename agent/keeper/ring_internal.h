@@ -20,6 +20,8 @@ struct ag_ring {
     struct ag_backend *backend;
     struct ag_keytable *keys;
     struct ag_workers *workers;
+    struct ag_chain *chain;
+    _Atomic(struct ag_workers *) told; /* of changes in the chain, from its thread */
     bool ready, draining, closing;
 
     struct ag_chan *steward;

@@ -8,14 +8,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/keeper/record.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 
 #define EVENTS_AT_ONCE 8
-#define END_EVENT      UINT64_MAX /* epoll data of the descriptor that ends the threads */
+#define END_EVENT      UINT64_MAX       /* epoll data of the descriptor that ends the threads */
+#define RECORD_EVENT   (UINT64_MAX - 1) /* and of the one that tells of the record */
 #define FULL_STEP_MS   10
 
 /* a lane is kept by the table and by a worker that waits for room in it */
@@ -28,12 +31,28 @@ struct lane {
     struct ag_grace_item item;
 };
 
+/* one packet of jobs and its answer */
+struct batch {
+    STAILQ_ENTRY(batch) of_worker;
+    size_t count;
+    uint64_t last_seq;                              /* of its lines in the record; 0: none */
+    struct lane *lane;                              /* parked: kept */
+    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH + 1]; /* one more shows that a packet is too long */
+    struct ag_sign_done dones[AG_SIGNWIRE_BATCH];
+};
+STAILQ_HEAD(batches, batch);
+
 struct worker {
     struct ag_workers *all;
     size_t number;
     pthread_t thread;
     bool running;
     int epoll_fd;
+    int record_fd;         /* eventfd: the fate of lines has changed */
+    _Atomic bool waits;    /* and it wants to be told */
+    struct batches parked; /* in the order of their lines */
+    struct batches free;
+    size_t batch_count; /* of all */
 };
 
 struct ag_workers {
@@ -46,13 +65,6 @@ struct ag_workers {
     uint64_t serial;
     _Atomic(struct lane *) lanes[AG_LANES_MAX];
     struct worker workers[AG_WORKERS_MAX];
-};
-
-/* one packet of jobs and its answer */
-struct batch {
-    size_t count;
-    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH + 1]; /* one more shows that a packet is too long */
-    struct ag_sign_done dones[AG_SIGNWIRE_BATCH];
 };
 
 /* ---- lanes */
@@ -144,33 +156,95 @@ static void refuse(struct ag_sign_done *done, enum antag_err err)
     done->err = (uint32_t)err;
 }
 
-static void sign(struct worker *w, struct batch *b)
+/* One line for each job that may be signed; `held` is NULL for the others. Afterwards they are in the
+ * record, or refused. */
+static void record(struct ag_workers *ws, struct batch *b, struct ag_held *held[])
 {
-    struct ag_workers *ws = w->all;
-    struct ag_backend_job jobs[AG_SIGNWIRE_BATCH];
-    struct ag_sign_done *of[AG_SIGNWIRE_BATCH];
-    bool loading = atomic_load(&ws->loading);
+    struct ag_log_field fields[AG_SIGNWIRE_BATCH][AG_RECORD_FIELDS_MAX];
+    struct ag_chain_record lines[AG_SIGNWIRE_BATCH];
+    struct antag_fault fault;
+    uint64_t seq = 0;
     size_t count = 0;
+    enum antag_err err;
+
+    b->last_seq = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        if (held[i] == NULL)
+            continue;
+        ag_record_sign(&b->jobs[i], &held[i]->id, fields[count]);
+        lines[count] = (struct ag_chain_record){.type = "sign", .fields = fields[count]};
+        count++;
+    }
+    if (count == 0)
+        return;
+    err = ag_chain_append(ws->conf.chain, lines, count, &seq, &fault);
+    for (size_t i = 0; i < b->count; i++) {
+        if (held[i] == NULL)
+            continue;
+        if (err != ANTAG_OK)
+            refuse(&b->dones[i], err == ANTAG_ERR_AUDIT ? err : ANTAG_ERR_INTERNAL);
+        else
+            b->last_seq = b->dones[i].seq = seq++;
+    }
+}
+
+/* The record says that it may have been released; it was not. */
+static void record_outcome(struct ag_workers *ws, struct ag_sign_done *done, enum antag_err err)
+{
+    struct ag_log_field fields[AG_RECORD_FIELDS_MAX];
+    struct ag_chain_record line = {.type = "outcome", .fields = fields};
+    struct antag_fault fault;
+    uint64_t seq;
+
+    ag_record_outcome(done->seq, err, fields);
+    if (ag_chain_append(ws->conf.chain, &line, 1, &seq, &fault) != ANTAG_OK)
+        ag_log_fault(AG_LOG_WARN, "audit.outcome", &fault);
+    refuse(done, err);
+}
+
+static void check_jobs(struct ag_workers *ws, struct batch *b, struct ag_held *held[])
+{
+    bool loading = atomic_load(&ws->loading);
 
     for (size_t i = 0; i < b->count; i++) {
         struct ag_sign_done *done = &b->dones[i];
-        struct ag_held *held = NULL;
 
+        held[i] = NULL;
         memset(done, 0, sizeof *done);
         done->version = AG_SIGNWIRE_VERSION;
         done->tag = b->jobs[i].tag;
-        done->err = (uint32_t)ag_keytable_check(ws->conf.keys, loading, &b->jobs[i], &held);
+        done->err = (uint32_t)ag_keytable_check(ws->conf.keys, loading, &b->jobs[i], &held[i]);
+        if (done->err == ANTAG_OK && !ag_record_claim_ok(&b->jobs[i].claim))
+            done->err = ANTAG_ERR_BAD_PARAM;
+        if (done->err != ANTAG_OK)
+            held[i] = NULL;
+    }
+}
+
+static void sign(struct worker *w, struct batch *b)
+{
+    struct ag_workers *ws = w->all;
+    struct ag_held *held[AG_SIGNWIRE_BATCH];
+    struct ag_backend_job jobs[AG_SIGNWIRE_BATCH];
+    struct ag_sign_done *of[AG_SIGNWIRE_BATCH];
+    size_t count = 0;
+
+    check_jobs(ws, b, held);
+    record(ws, b, held); /* and the disk works beside what follows */
+    for (size_t i = 0; i < b->count; i++) {
+        struct ag_sign_done *done = &b->dones[i];
+
         if (done->err != ANTAG_OK)
             continue;
         jobs[count] = (struct ag_backend_job){
-            .key = held->key, .digest = b->jobs[i].digest, .sig = done->sig};
+            .key = held[i]->key, .digest = b->jobs[i].digest, .sig = done->sig};
         of[count++] = done;
     }
     if (count > 0)
         ws->conf.backend->ops->sign(ws->conf.backend, w->number, jobs, count);
     for (size_t i = 0; i < count; i++) {
         if (jobs[i].err != ANTAG_OK || jobs[i].sig_len > ANTAG_SIG_MAX)
-            refuse(of[i], jobs[i].err != ANTAG_OK ? jobs[i].err : ANTAG_ERR_INTERNAL);
+            record_outcome(ws, of[i], jobs[i].err != ANTAG_OK ? jobs[i].err : ANTAG_ERR_INTERNAL);
         else
             of[i]->sig_len = (uint32_t)jobs[i].sig_len;
     }
@@ -187,7 +261,7 @@ static void check_release(struct ag_workers *ws, struct batch *b)
             continue;
         err = ag_keytable_check(ws->conf.keys, false, &b->jobs[i], &held);
         if (err != ANTAG_OK)
-            refuse(&b->dones[i], err);
+            record_outcome(ws, &b->dones[i], err);
     }
 }
 
@@ -234,28 +308,130 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
     }
 }
 
-/* One packet off the lane. */
-static void serve_lane(struct worker *w, struct lane *lane, struct batch *b)
+/* ---- batches, and those that wait for their record */
+
+/* NULL: as many as may be are parked, or there is no memory. */
+static struct batch *batch_take(struct worker *w)
 {
+    struct batch *b = STAILQ_FIRST(&w->free);
+
+    if (b != NULL) {
+        STAILQ_REMOVE_HEAD(&w->free, of_worker);
+    } else if (w->batch_count < AG_PARKED_MAX && (b = calloc(1, sizeof *b)) != NULL) {
+        w->batch_count++;
+    }
+    return b;
+}
+
+static void batch_give(struct worker *w, struct batch *b)
+{
+    ag_secret_wipe(b->dones, sizeof b->dones);
+    STAILQ_INSERT_HEAD(&w->free, b, of_worker);
+}
+
+static enum ag_fate fate_of(const struct worker *w, const struct batch *b)
+{
+    return b->last_seq == 0 ? AG_FATE_RECORDED : ag_chain_fate(w->all->conf.chain, b->last_seq);
+}
+
+/* The record cannot be written: nothing leaves. The lines may come to stand in it later, and then say
+ * of more than was released. */
+static void refuse_batch(struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->dones[i].err == ANTAG_OK)
+            refuse(&b->dones[i], ANTAG_ERR_AUDIT);
+}
+
+/* Inside the section. */
+static void release_batch(struct worker *w, struct lane *lane, struct batch *b, enum ag_fate fate)
+{
+    if (fate == AG_FATE_STUCK)
+        refuse_batch(b);
+    if (!atomic_load(&lane->dead))
+        send_batch(w, lane, b);
+}
+
+/* Outside of the section. Those whose fate is known leave. */
+static void release_parked(struct worker *w)
+{
+    struct batch *b;
+    enum ag_fate fate;
+
+    while ((b = STAILQ_FIRST(&w->parked)) != NULL && (fate = fate_of(w, b)) != AG_FATE_WAITS) {
+        STAILQ_REMOVE_HEAD(&w->parked, of_worker);
+        ag_grace_enter(w->all->conf.grace, w->number);
+        release_batch(w, b->lane, b, fate);
+        ag_grace_leave(w->all->conf.grace, w->number);
+        lane_release(b->lane);
+        b->lane = NULL;
+        batch_give(w, b);
+    }
+}
+
+static void park(struct worker *w, struct lane *lane, struct batch *b)
+{
+    atomic_fetch_add(&lane->refs, 1);
+    b->lane = lane;
+    STAILQ_INSERT_TAIL(&w->parked, b, of_worker);
+}
+
+void ag_workers_recorded(struct ag_workers *ws)
+{
+    uint64_t one = 1;
+
+    for (size_t i = 0; i < ws->conf.count; i++) {
+        ssize_t n;
+
+        if (!atomic_exchange(&ws->workers[i].waits, false))
+            continue;
+        do
+            n = write(ws->workers[i].record_fd, &one, sizeof one);
+        while (n < 0 && errno == EINTR);
+    }
+}
+
+static void clear_event(int fd)
+{
+    uint64_t count;
+    ssize_t n;
+
+    do
+        n = read(fd, &count, sizeof count);
+    while (n < 0 && errno == EINTR);
+}
+
+/* ---- serving */
+
+/* One packet off the lane. False: `b` is not used any more. */
+static bool serve_lane(struct worker *w, struct lane *lane, struct batch *b)
+{
+    enum ag_fate fate;
     ssize_t n;
 
     do
         n = recv(lane->fd, b->jobs, sizeof b->jobs, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
-        return; /* another worker had it */
+        return false; /* another worker had it */
     if (n <= 0) {
         lane_fail(w->all, lane, n == 0 ? AG_LOG_INFO : AG_LOG_WARN,
                   n == 0 ? "the front closed it" : "it cannot be read");
-        return;
+        return false;
     }
     b->count = (size_t)n / sizeof b->jobs[0];
     if ((size_t)n % sizeof b->jobs[0] != 0 || b->count > AG_SIGNWIRE_BATCH) {
         lane_fail(w->all, lane, AG_LOG_WARN, "a packet was malformed");
-        return;
+        return false;
     }
     sign(w, b);
-    send_batch(w, lane, b);
+    fate = fate_of(w, b);
+    if (fate == AG_FATE_WAITS) {
+        park(w, lane, b);
+        return true;
+    }
+    release_batch(w, lane, b, fate);
+    return false;
 }
 
 static void serve_event(struct worker *w, uint64_t data, struct batch *b)
@@ -263,52 +439,90 @@ static void serve_event(struct worker *w, uint64_t data, struct batch *b)
     struct ag_grace *g = w->all->conf.grace;
     uint32_t number = (uint32_t)(data & 0xff);
     struct lane *lane;
+    bool parked = false;
 
-    if (number >= AG_LANES_MAX)
-        return;
     ag_grace_enter(g, w->number);
-    lane = atomic_load(&w->all->lanes[number]);
+    lane = number < AG_LANES_MAX ? atomic_load(&w->all->lanes[number]) : NULL;
     if (lane != NULL && lane_event(lane) == data) {
         atomic_fetch_add(&lane->refs,
                          1); /* serving may leave the section, and the lane be taken out */
         if (!atomic_load(&lane->dead))
-            serve_lane(w, lane, b);
+            parked = serve_lane(w, lane, b);
         if (atomic_load(&lane->dead)) /* or it would wake us until the loop has taken it out */
             (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
         lane_release(lane);
     }
     ag_grace_leave(g, w->number);
+    if (!parked)
+        batch_give(w, b);
 }
 
 /* ---- threads */
+
+/* So many batches wait for the disk that no other can be taken: waits with them. */
+static struct batch *need_batch(struct worker *w)
+{
+    struct batch *b;
+
+    while ((b = batch_take(w)) == NULL && !atomic_load(&w->all->stopping)) {
+        struct pollfd p = {.fd = w->record_fd, .events = POLLIN};
+
+        atomic_store(&w->waits, true);
+        if (fate_of(w, STAILQ_FIRST(&w->parked)) == AG_FATE_WAITS)
+            (void)poll(&p, 1, FULL_STEP_MS);
+        clear_event(w->record_fd);
+        release_parked(w);
+    }
+    return b;
+}
+
+static void on_event(struct worker *w, uint64_t data, bool *draining)
+{
+    struct batch *b;
+
+    if (data == RECORD_EVENT) {
+        clear_event(w->record_fd);
+    } else if (data == END_EVENT) {
+        *draining = true;
+        (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->all->end_fd, NULL);
+    } else if ((b = need_batch(w)) != NULL) {
+        serve_event(w, data, b);
+    }
+    release_parked(w);
+}
+
+/* How long to sleep; asks to be told of the record where that is waited for. */
+static int sleep_ms(struct worker *w, bool draining)
+{
+    if (!STAILQ_EMPTY(&w->parked)) {
+        atomic_store(&w->waits, true);
+        release_parked(w); /* of those whose fate came before it was asked for */
+    }
+    if (!draining)
+        return -1;
+    return STAILQ_EMPTY(&w->parked) ? 0 : FULL_STEP_MS;
+}
 
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct ag_workers *ws = w->all;
     struct epoll_event events[EVENTS_AT_ONCE];
-    struct batch batch;
     bool draining = false;
 
     while (!atomic_load(&ws->stopping)) {
-        int n = epoll_wait(w->epoll_fd, events, EVENTS_AT_ONCE, draining ? 0 : -1);
+        int n = epoll_wait(w->epoll_fd, events, EVENTS_AT_ONCE, sleep_ms(w, draining));
 
         if (n < 0 && errno != EINTR) {
             ag_log(AG_LOG_ERROR, "keeper.epoll", AG_F_INT("errno", errno));
             break;
         }
-        for (int i = 0; i < n && !atomic_load(&ws->stopping); i++) {
-            if (events[i].data.u64 != END_EVENT) {
-                serve_event(w, events[i].data.u64, &batch);
-                continue;
-            }
-            draining = true;
-            (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, ws->end_fd, NULL);
-        }
-        if (draining && (n == 0 || ag_clock_mono_ms() >= atomic_load(&ws->drain_until_ms)))
+        for (int i = 0; i < n && !atomic_load(&ws->stopping); i++)
+            on_event(w, events[i].data.u64, &draining);
+        if (draining && ((n == 0 && STAILQ_EMPTY(&w->parked)) ||
+                         ag_clock_mono_ms() >= atomic_load(&ws->drain_until_ms)))
             break;
     }
-    ag_secret_wipe(&batch, sizeof batch);
     atomic_fetch_sub(&ws->alive, 1);
     ag_grace_wake(ws->conf.grace);
     return NULL;
@@ -317,12 +531,12 @@ static void *worker_main(void *arg)
 static enum antag_err worker_start(struct ag_workers *ws, size_t number)
 {
     struct worker *w = &ws->workers[number];
-    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = END_EVENT};
+    struct epoll_event end = {.events = EPOLLIN, .data.u64 = END_EVENT};
+    struct epoll_event recorded = {.events = EPOLLIN, .data.u64 = RECORD_EVENT};
     int e;
 
-    w->all = ws;
-    w->number = number;
-    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, ws->end_fd, &ev) != 0) {
+    if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, ws->end_fd, &end) != 0 ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->record_fd, &recorded) != 0) {
         ag_log(AG_LOG_ERROR, "keeper.epoll", AG_F_INT("errno", errno));
         return ANTAG_ERR_IO;
     }
@@ -335,6 +549,19 @@ static enum antag_err worker_start(struct ag_workers *ws, size_t number)
     }
     w->running = true;
     return ANTAG_OK;
+}
+
+static enum antag_err worker_init(struct ag_workers *ws, size_t number)
+{
+    struct worker *w = &ws->workers[number];
+
+    w->all = ws;
+    w->number = number;
+    STAILQ_INIT(&w->parked);
+    STAILQ_INIT(&w->free);
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->record_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return w->epoll_fd >= 0 && w->record_fd >= 0 ? ANTAG_OK : ANTAG_ERR_IO;
 }
 
 enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_workers **out)
@@ -351,8 +578,7 @@ enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_wo
     if (ws->end_fd < 0)
         err = ANTAG_ERR_IO;
     for (size_t i = 0; i < conf->count; i++) {
-        ws->workers[i].epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-        if (ws->workers[i].epoll_fd < 0)
+        if (worker_init(ws, i) != ANTAG_OK)
             err = ANTAG_ERR_IO;
     }
     sigfillset(&all); /* signals are the loop's */
@@ -360,10 +586,12 @@ enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_wo
     for (size_t i = 0; i < conf->count && err == ANTAG_OK; i++)
         err = worker_start(ws, i);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (err != ANTAG_OK)
+    if (err != ANTAG_OK) {
         ag_workers_stop(ws);
-    else
+        ag_workers_free(ws);
+    } else {
         *out = ws;
+    }
     return err;
 }
 
@@ -402,15 +630,43 @@ void ag_workers_stop(struct ag_workers *ws)
     for (size_t i = 0; i < ws->conf.count; i++)
         if (ws->workers[i].running)
             pthread_join(ws->workers[i].thread, NULL);
+}
+
+static void batches_free(struct batches *list)
+{
+    struct batch *b;
+
+    while ((b = STAILQ_FIRST(list)) != NULL) {
+        STAILQ_REMOVE_HEAD(list, of_worker);
+        if (b->lane != NULL)
+            lane_release(b->lane);
+        ag_secret_wipe(b, sizeof *b);
+        free(b);
+    }
+}
+
+static void worker_fini(struct worker *w)
+{
+    batches_free(&w->parked);
+    batches_free(&w->free);
+    if (w->epoll_fd >= 0)
+        close(w->epoll_fd);
+    if (w->record_fd >= 0)
+        close(w->record_fd);
+}
+
+void ag_workers_free(struct ag_workers *ws)
+{
+    if (ws == NULL)
+        return;
+    for (size_t i = 0; i < ws->conf.count; i++)
+        worker_fini(&ws->workers[i]);
     for (size_t i = 0; i < AG_LANES_MAX; i++) {
         struct lane *lane = atomic_load(&ws->lanes[i]);
 
         if (lane != NULL)
             lane_release(lane);
     }
-    for (size_t i = 0; i < ws->conf.count; i++)
-        if (ws->workers[i].epoll_fd >= 0)
-            close(ws->workers[i].epoll_fd);
     if (ws->end_fd >= 0)
         close(ws->end_fd);
     free(ws);

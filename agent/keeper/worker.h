@@ -1,15 +1,19 @@
 /* worker: the threads of a keeper that sign. They share the lanes to the front's threads: each waits in
  * an epoll set of its own, every lane stands in all of them, and the kernel wakes one sleeper for a
- * packet. Nothing here takes a lock. */
+ * packet. A signature's record is begun before its arithmetic; where it is not on the disk by the end of
+ * that, the batch is parked and the worker goes on with the next. The chain's lock, held for memory work only,
+ * is the one lock taken here. */
 #ifndef AG_KEEPER_WORKER_H
 #define AG_KEEPER_WORKER_H
 
 #include "agent/keeper/keytable.h"
+#include "agent/lib/chain/chain.h"
 
 #define AG_WORKERS_MAX  64 /* threads */
 #define AG_LANES_MAX    64 /* threads of the front */
 /* A lane whose front does not take answers for this long is dropped, so that its jobs end with RETRY. */
 #define AG_LANE_FULL_MS 1000
+#define AG_PARKED_MAX   32 /* batches of a thread that wait for their record; then it takes no more */
 
 struct ag_workers;
 
@@ -19,6 +23,7 @@ struct ag_workers_conf {
     struct ag_grace *grace;
     struct ag_keytable *keys;
     struct ag_backend *backend;
+    struct ag_chain *chain;
 };
 
 /* Starts the threads. errors: NO_MEMORY, IO. */
@@ -37,7 +42,12 @@ void ag_workers_reap_lanes(struct ag_workers *ws);
  * last has. */
 void ag_workers_drain(struct ag_workers *ws, int64_t for_ms);
 bool ag_workers_are_done(struct ag_workers *ws);
-/* Ends the threads after their batch, closes the lanes, frees. Waits for the threads. NULL accepted. */
+/* Any thread: the fate of lines has changed (the chain's on_change). */
+void ag_workers_recorded(struct ag_workers *ws);
+/* Ends the threads after their batch and waits for them; what is parked is not released. The chain is not
+ * used from here on. NULL accepted. */
 void ag_workers_stop(struct ag_workers *ws);
+/* Closes the lanes, frees. After ag_workers_stop, and after the last ag_workers_recorded. */
+void ag_workers_free(struct ag_workers *ws); /* NULL accepted */
 
 #endif

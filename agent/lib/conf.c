@@ -256,6 +256,10 @@ static void enter_keyring(struct reading *r, const char *name)
                      shown(name), name, ANTAG_KEYRING_MAX);
         return;
     }
+    if (strcmp(name, AG_CONF_STEWARD_CHAIN) == 0) {
+        (void)refuse(r, NULL, "[keyring %s]: this name is taken by the steward's own record", name);
+        return;
+    }
     found = ag_conf_find_keyring(&r->conf, name);
     if (found == NULL) {
         if (r->conf.keyring_count == AG_CONF_KEYRINGS_MAX) {

@@ -40,7 +40,16 @@
     R(keys, destroy_wait_ms, NUM, 2592000000, 3600000, 31536000000, "",                            \
       "A retired key waits this long before it may be destroyed.")                                 \
     R(keys, antom_overlap_ms, NUM, 90000000, 90000000, 2592000000, "",                             \
-      "A superseded Antom key goes on verifying for this long, at least 25 hours.")
+      "A superseded Antom key goes on verifying for this long, at least 25 hours.")                \
+    R(audit, durability, WORD, 0, 0, 1, "commit|buffered",                                         \
+      "When a signature may leave. commit: its record is on the disk. buffered: the kernel has\n"  \
+      "it, and it is on the disk within 50 ms; a power cut can lose the records of that time.")    \
+    R(audit, segment_max_bytes, NUM, 67108864, 65536, 4294967296, "",                              \
+      "A file of the record that has reached this size is closed, and a new one begun.")           \
+    R(audit, reserve_bytes, NUM, 4194304, 0, 1073741824, "",                                       \
+      "Disk space kept free for the record of work that runs while the disk becomes full.")
+
+enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_durability */
 
 /* sections with a name of their own: [keyring NAME] */
 #define AG_CONF_KEYRING_KEYS(R)                                                                    \
@@ -48,6 +57,8 @@
     R(keyring, threads, NUM, 0, 0, 64, "", "Threads that sign. 0: one a core.")
 
 #define AG_CONF_KEYRINGS_MAX 8
+#define AG_CONF_STEWARD_CHAIN                                                                      \
+    "steward" /* beside the keyrings' chains in the record; no keyring's name */
 struct ag_conf_keyring {
     char name[ANTAG_KEYRING_MAX + 1]; /* [a-z0-9][a-z0-9-]* */
     int64_t type;

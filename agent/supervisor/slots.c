@@ -150,6 +150,8 @@ static void hand_over(struct ag_slot *s)
     if (r->root != NULL && s->kind == AG_ROLE_keeper) {
         snprintf(label, sizeof label, "keyring:%s", s->name);
         ag_give_subkey(s->child, r->root, label);
+        snprintf(label, sizeof label, "audit:%s", s->name);
+        ag_give_subkey(s->child, r->root, label);
     } else if (r->root != NULL && s->kind == AG_ROLE_steward) {
         ag_give_subkey(s->child, r->root, "registry:seal");
         ag_give_subkey(s->child, r->root, "registry:mac");

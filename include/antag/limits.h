@@ -35,6 +35,7 @@
 #define ANTAG_APP_MAX         32                  /* [a-z0-9][a-z0-9-]* */
 #define ANTAG_PROFILE_MAX     (ANTAG_APP_MAX + 8) /* APP/sandbox */
 #define ANTAG_KEYRING_MAX     32
+#define ANTAG_RECORD_MAX      (ANTAG_KEYRING_MAX + 21) /* CHAIN:SEQ, a line of the record */
 #define ANTAG_URL_MAX         512
 #define ANTAG_TEXT_MAX        256 /* descriptions and the like */
 #define ANTAG_UNIT_MAX        128 /* systemd unit of a grant */

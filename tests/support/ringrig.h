@@ -3,9 +3,11 @@
 #ifndef TESTS_SUPPORT_RINGRIG_H
 #define TESTS_SUPPORT_RINGRIG_H
 
+#include <dirent.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +27,7 @@ struct rig {
     struct ag_ring *ring;
     struct ag_chan *steward;
     int lane[RIG_LANES]; /* the front's end */
+    char audit[40];
     int ready, ended;
     bool failed, steward_closed;
 };
@@ -111,20 +114,51 @@ static inline struct ag_secret *rig_ring_key(void)
 
 static inline void rig_open(struct rig *r, int64_t threads)
 {
+    struct ag_conf *agent_conf = calloc(1, sizeof *agent_conf);
+    struct ag_secret *audit_key = rig_ring_key();
     struct ag_ring_conf conf = {.loop = &r->loop,
                                 .keyring = {.name = "soft", .type = 0, .threads = threads},
                                 .ring_key = rig_ring_key(),
+                                .audit_key = audit_key,
+                                .audit_dir = r->audit,
+                                .conf = agent_conf,
                                 .on_ready = rig_ready,
                                 .on_ended = rig_ended,
                                 .ctx = r};
 
     memset(r, 0, sizeof *r);
+    snprintf(r->audit, sizeof r->audit, "/tmp/antag-ring-XXXXXX");
+    if (agent_conf == NULL || mkdtemp(r->audit) == NULL)
+        abort();
+    ag_conf_default(agent_conf);
     for (size_t i = 0; i < RIG_LANES; i++)
         r->lane[i] = -1;
     if (uv_loop_init(&r->loop) != 0 || ag_ring_open(&conf, &r->ring, NULL) != ANTAG_OK)
         abort();
+    ag_secret_free(audit_key);
+    free(agent_conf);
     rig_steward(r);
     rig_lane(r, 0);
+}
+
+/* The record of the rig, for the end. */
+static inline void rig_remove_audit(struct rig *r)
+{
+    char path[sizeof r->audit + 300];
+    DIR *d;
+    struct dirent *e;
+
+    snprintf(path, sizeof path, "%s/soft", r->audit);
+    d = opendir(path);
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        snprintf(path, sizeof path, "%s/soft/%s", r->audit, e->d_name);
+        (void)unlink(path);
+    }
+    if (d != NULL)
+        closedir(d);
+    snprintf(path, sizeof path, "%s/soft", r->audit);
+    (void)rmdir(path);
+    (void)rmdir(r->audit);
 }
 
 static inline void rig_close(struct rig *r)
@@ -138,6 +172,7 @@ static inline void rig_close(struct rig *r)
         continue;
     if (uv_loop_close(&r->loop) != 0)
         abort();
+    rig_remove_audit(r);
 }
 
 /* ---- the steward */

@@ -75,7 +75,7 @@ static const struct {
 } bad_rows[] = {
     {"unknown section", "[polcy]\n",
      "f:1: unknown section [polcy]; sections are [log], [policy], [limits], "
-     "[front], [opener], [keys], [keyring NAME]"},
+     "[front], [opener], [keys], [audit], [keyring NAME]"},
     {"unknown section without keys, late", "\n\n[policy]\n[x]\n[log]\n",
      "f:4: unknown section [x]"},
     {"empty section name", "[]\n", "f:1: unknown section []"},
@@ -85,6 +85,8 @@ static const struct {
     {"text behind a section", "[policy] max_time_skew_ms = 1\n",
      "f:1: a section is written [NAME]"},
     {"section cut by the library", "[policy" X100 "]\n", "f:1: unknown section"},
+    {"durability", "[audit]\ndurability = sometimes\n", "commit"},
+    {"segments too small", "[audit]\nsegment_max_bytes = 65535\n", "65536"},
     {"unknown key", "[log]\n\nlevle = info\n", "f:3: unknown key \"levle\"; [log] has level"},
     {"key of another section", "[log]\nmax_time_skew_ms = 1\n", "f:2: unknown key"},
     {"key in upper case", "[log]\nLevel = info\n", "f:2: unknown key \"Level\""},
@@ -124,6 +126,8 @@ static const struct {
     {"unknown kind of keyring", "[keyring x]\ntype = hard\n", "must be one of soft"},
     {"keyring without a name", "[keyring ]\n", "f:1: [keyring ]: a keyring's name is"},
     {"keyring alone", "[keyring]\n", "f:1: unknown section [keyring]"},
+    {"keyring of the steward's chain", "\n[keyring steward]\n",
+     "f:2: [keyring steward]: this name is taken by the steward's own record"},
     {"keyring in upper case", "[keyring HSM]\n", "a keyring's name is"},
     {"keyring with a dash first", "[keyring -a]\n", "a keyring's name is"},
     {"keyring with a slash", "[keyring a/b]\n", "a keyring's name is"},

@@ -116,7 +116,7 @@ static size_t take(struct bench *b, struct ag_sign_job jobs[AG_SIGNWIRE_BATCH])
 static struct ag_sign_done done_of(const struct ag_sign_job *job)
 {
     struct ag_sign_done d = {
-        .version = AG_SIGNWIRE_VERSION, .err = ANTAG_OK, .tag = job->tag, .sig_len = 256};
+        .version = AG_SIGNWIRE_VERSION, .err = ANTAG_OK, .tag = job->tag, .seq = 9, .sig_len = 256};
 
     d.sig[0] = job->digest[0];
     return d;
@@ -194,20 +194,21 @@ static void test_answers(void)
         uint32_t number, version, sig_len;
         bool ends_lane;
     } table[] = {
-        {"2048 bits", ANTAG_OK, 0, 1, 256, false},
-        {"3072 bits", ANTAG_OK, 0, 1, 384, false},
-        {"4096 bits", ANTAG_OK, 0, 1, 512, false},
-        {"stopped", ANTAG_ERR_KEY_STATE, 304, 1, 0, false},
-        {"backend", ANTAG_ERR_BACKEND, 502, 1, 0, false},
-        {"retry", ANTAG_ERR_RETRY, 501, 1, 0, false},
-        {"entry refused", ANTAG_ERR_INTERNAL, 104, 1, 0, false},
-        {"internal", ANTAG_ERR_INTERNAL, 600, 1, 0, false},
-        {"another error", ANTAG_ERR_INTERNAL, 200, 1, 0, true},
-        {"no known number", ANTAG_ERR_INTERNAL, 4711, 1, 0, true},
-        {"no signature", ANTAG_ERR_INTERNAL, 0, 1, 0, true},
-        {"a short signature", ANTAG_ERR_INTERNAL, 0, 1, 255, true},
-        {"a length out of the entry", ANTAG_ERR_INTERNAL, 0, 1, 513, true},
-        {"another version", ANTAG_ERR_RETRY, 0, 2, 256, true},
+        {"2048 bits", ANTAG_OK, 0, 2, 256, false},
+        {"3072 bits", ANTAG_OK, 0, 2, 384, false},
+        {"4096 bits", ANTAG_OK, 0, 2, 512, false},
+        {"stopped", ANTAG_ERR_KEY_STATE, 304, 2, 0, false},
+        {"backend", ANTAG_ERR_BACKEND, 502, 2, 0, false},
+        {"retry", ANTAG_ERR_RETRY, 501, 2, 0, false},
+        {"no record", ANTAG_ERR_AUDIT, 316, 2, 0, false},
+        {"entry refused", ANTAG_ERR_INTERNAL, 104, 2, 0, false},
+        {"internal", ANTAG_ERR_INTERNAL, 600, 2, 0, false},
+        {"another error", ANTAG_ERR_INTERNAL, 200, 2, 0, true},
+        {"no known number", ANTAG_ERR_INTERNAL, 4711, 2, 0, true},
+        {"no signature", ANTAG_ERR_INTERNAL, 0, 2, 0, true},
+        {"a short signature", ANTAG_ERR_INTERNAL, 0, 2, 255, true},
+        {"a length out of the entry", ANTAG_ERR_INTERNAL, 0, 2, 513, true},
+        {"another version", ANTAG_ERR_RETRY, 0, 3, 256, true},
     };
 
     for (size_t i = 0; i < ROW_COUNT(table); i++) {
@@ -230,6 +231,26 @@ static void test_answers(void)
         ROW_ASSERT(table[i].name, ag_links_is_up(b.links, "soft") == !table[i].ends_lane);
         tear_down(&b);
     }
+}
+
+/* A signature without a line in the record is none. */
+static void test_unrecorded(void)
+{
+    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH];
+    struct ag_sign_done d;
+    struct bench b;
+
+    set_up(&b, true);
+    submit(&b, 1, INT64_MAX);
+    ag_links_pump(b.links, false);
+    CU_ASSERT_EQUAL_FATAL(take(&b, jobs), 1);
+    d = done_of(jobs);
+    d.seq = 0;
+    answer(&b, &d, sizeof d);
+    CU_ASSERT_EQUAL(b.outcome[1].err, ANTAG_ERR_INTERNAL);
+    CU_ASSERT_EQUAL(b.outcome[1].sig_len, 0);
+    CU_ASSERT_FALSE(ag_links_is_up(b.links, "soft"));
+    tear_down(&b);
 }
 
 /* Tags that are not in flight: of nobody, of a job that has ended, of a slot used again. */
@@ -340,10 +361,15 @@ static void test_time_limits(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
-        {"all are answered", test_all_answered},       {"size of packets", test_packets},
-        {"what a keeper answers", test_answers},       {"tags", test_tags},
-        {"malformed packets", test_malformed_packets}, {"the end of a lane", test_lane_ends},
-        {"deadline, and no keeper", test_time_limits}, CU_TEST_INFO_NULL,
+        {"all are answered", test_all_answered},
+        {"size of packets", test_packets},
+        {"what a keeper answers", test_answers},
+        {"a signature without record", test_unrecorded},
+        {"tags", test_tags},
+        {"malformed packets", test_malformed_packets},
+        {"the end of a lane", test_lane_ends},
+        {"deadline, and no keeper", test_time_limits},
+        CU_TEST_INFO_NULL,
     };
 
     return run_tests("front_keeperlink", tests);

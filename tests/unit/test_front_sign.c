@@ -264,7 +264,7 @@ static void test_result(void)
     CU_ASSERT_EQUAL_FATAL(antag_decoder_init(&decoder), ANTAG_OK);
     antag_writer_init(&w, 8192);
     antag_m_answer(&w, 1);
-    ag_sign_result_write(&w, &made, (struct antag_slice){sig, sizeof sig});
+    ag_sign_result_write(&w, &made, (struct antag_slice){sig, sizeof sig}, 4711);
     antag_m_close(&w);
     CU_ASSERT_EQUAL_FATAL(antag_writer_end(&w, &bytes), ANTAG_OK);
     CU_ASSERT_EQUAL_FATAL(antag_message_parse(&decoder, bytes, &m, NULL), ANTAG_OK);
@@ -282,6 +282,8 @@ static void test_result(void)
     CU_ASSERT_PTR_NULL(antag_object_get(&m.result, "url")); /* no gateway is set */
     CU_ASSERT(antag_object_uint(&m.result, "version", &number) && number == 3);
     CU_ASSERT(antag_object_uint(&m.result, "key_version", &number) && number == 7);
+    CU_ASSERT(antag_object_text(&m.result, "record", text, sizeof text));
+    CU_ASSERT_STRING_EQUAL(strchr(text, ':'), ":4711");
     antag_writer_fini(&w);
     antag_decoder_fini(&decoder);
 }
