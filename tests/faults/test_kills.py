@@ -1,6 +1,7 @@
 """Each role is killed at random moments under load. What must hold: it is restarted, clients go on, every
 call ends exactly once, and no answer is wrong. The seed is printed; ANTAG_SEED repeats a run."""
 import base64
+import hashlib
 import os
 import pathlib
 import random
@@ -10,11 +11,14 @@ import time
 
 import pytest
 
+import chain_judge
 import judge
 from agent_fixture import SLOW, CtlError
 from antom_client import AntomError, Client
 
-KILLS = 20 * (5 if os.environ.get("ANTAG_FULL") == "1" else 1)
+FULL = 5 if os.environ.get("ANTAG_FULL") == "1" else 1
+KILLS = 20 * FULL
+KILLS_OF_KEEPER = 50 * FULL  # it writes a record
 SEED = int(os.environ.get("ANTAG_SEED", random.SystemRandom().randrange(1 << 32)))
 PAY = "/ams/api/v1/payments/pay"
 SENT = "/ams/sandbox/api/v1/payments/pay"
@@ -45,6 +49,7 @@ class Load(threading.Thread):
         super().__init__(daemon=True)
         self.agent, self.public, self.antom_key, self.stop = agent, public, antom_key, stop
         self.good = self.refused = self.retried = 0
+        self.records = {}  # answered: record -> digest of the string that was signed
         self.wrong = []
 
     def run(self):
@@ -66,6 +71,9 @@ class Load(threading.Thread):
         common = dict(profile="shop/sandbox", method="POST", uri=PAY)
         got = client.call_twice("sign_request", body=body, **common)
         judge.judge_request(self.public, "POST", SENT, CLIENT_ID, got["headers"], body)
+        text = judge.string_to_sign("POST", SENT, CLIENT_ID, got["headers"]["Request-Time"], body)
+        assert got["record"] not in self.records
+        self.records[got["record"]] = hashlib.sha256(text).hexdigest()
         headers = judge.response(self.antom_key, SENT, CLIENT_ID, body)
         assert client.call_twice("verify_response", headers=headers, body=body, **common)["version"] == 1
         self.good += 1
@@ -88,7 +96,12 @@ def loaded(agent, antom_key):
     for thread in load:
         thread.start()
     yield agent, load
-    stop.set()
+    end_load(load)
+
+
+def end_load(load):
+    for thread in load:
+        thread.stop.set()
     for thread in load:
         thread.join(60 * SLOW)
         assert not thread.is_alive(), "a call did not end"
@@ -101,13 +114,27 @@ def wait_for(what, seconds, condition):
         time.sleep(0.02)
 
 
+def judge_record(agent, load):
+    """The chain holds, and every answered signature has its own line. Nothing is signed any more."""
+    chain = chain_judge.Chain(agent.home / "audit", "soft")
+    for thread in load:
+        for record, digest in thread.records.items():
+            line = chain.of(record)
+            assert (line["type"], line["digest"], line["profile"]) == ("sign", digest, "shop/sandbox"), line
+            assert (line["uid"], line["path"], line["client_id"]) == (os.getuid(), SENT, CLIENT_ID), line
+    answered = sum(len(t.records) for t in load)
+    assert answered > 0
+    print(f"{answered} answered of {len(chain.signs())} recorded, {len(chain.files)} segments, {chain.torn} bytes torn")
+
+
 @pytest.mark.parametrize("role", ["front", "keeper", "steward"])
 def test_killed_under_load(loaded, role):
     agent, load = loaded
+    kills = KILLS_OF_KEEPER if role == "keeper" else KILLS
     rng = random.Random(SEED)
     print(f"ANTAG_SEED={SEED}")
     others = {r: p for r, p in children(agent).items() if r != role}
-    for n in range(KILLS):
+    for n in range(kills):
         time.sleep(rng.uniform(0.01, 0.4))
         [pid] = children(agent)[role]
         os.kill(pid, signal.SIGKILL)
@@ -120,9 +147,11 @@ def test_killed_under_load(loaded, role):
     assert {r: p for r, p in children(agent).items() if r != role} == others, "another role was lost"
     wait_for("the steward to answer", 30, lambda: agent.ctl_raw("status").returncode == 0)
     restarts = {r["role"]: r["restarts"] for r in agent.roles() if r["role"] != "opener"}
-    assert restarts[role] == KILLS
+    assert restarts[role] == kills
     print(f"{sum(t.good for t in load)} good, {sum(t.retried for t in load)} ended with a retry class")
     assert agent.ctl("status")["state"] == "ready"
+    end_load(load)
+    judge_record(agent, load)
 
 
 def test_steward_killed_under_staff_work(loaded):

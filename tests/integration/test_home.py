@@ -959,7 +959,7 @@ def test_protections_of_every_role(agent):
 
 
 LISTENERS = {"supervisor": {"agent.sock", "staff.sock"}, "front": {"agent.sock"}, "steward": {"staff.sock"}, "keeper": set()}
-FILES = {"supervisor": {"lock"}, "front": set(), "keeper": set(),
+FILES = {"supervisor": {"lock"}, "front": set(), "keeper": {"audit/soft", "audit/soft/00000001.jsonl"},
          "steward": {"registry.db", "registry.db-wal", "registry.db-shm"}}
 
 

@@ -106,7 +106,7 @@ def answers():
                     "Content-Type": "application/json; charset=UTF-8"},
         "uri": "/ams/sandbox/api/v1/payments/pay",
         "url": "https://open-sea-global.alipay.com/ams/sandbox/api/v1/payments/pay",
-        "version": 1, "key_version": 1}])
+        "version": 1, "key_version": 1, "record": "soft:4711"}])
     yield good("verify", [1, 6, None, {"version": 2, "time": "2023-11-14T22:13:20+08:00", "age_ms": -12}])
     yield good("a key of a later version", [1, 6, None, {"version": 2, "time": "1700000000000", "age_ms": 5,
                                                          "later": {"more": [1.5, True, b"\x00"]}}])

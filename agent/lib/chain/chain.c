@@ -80,8 +80,8 @@ static enum antag_err may_append(struct ag_chain *c, struct antag_fault *fault)
         return antag_fault_set(fault, ANTAG_ERR_AUDIT, NULL, "%s", c->why);
     if (c->held > HELD_MAX)
         return antag_fault_set(fault, ANTAG_ERR_AUDIT, NULL,
-                               "%.300s: the disk takes lines more slowly than they come",
-                               c->file.path);
+                               "%.300s/%s: the disk takes lines more slowly than they come",
+                               c->audit_dir, c->name);
     return ANTAG_OK;
 }
 

@@ -198,7 +198,8 @@ static void all_is_safe(struct ag_chain *c)
 
 /* The last line of the chain. Mostly it ends the last segment; but a writer that ended while it opened
  * one left its first line in front of repeats that are unfinished. Takes segments from `list`, in order. */
-static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, size_t count)
+static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, size_t count,
+                                    bool *found)
 {
     struct ag_line_head head = {.seq = 0};
     struct ag_segment_end end;
@@ -218,7 +219,8 @@ static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, si
             end.first.seq == head.seq + 1)
             head = end.first;
     }
-    if (head.seq > 0) {
+    *found = head.seq > 0;
+    if (*found) {
         pthread_mutex_lock(&c->lock);
         c->head = head;
         pthread_mutex_unlock(&c->lock);
@@ -230,13 +232,14 @@ static enum antag_err find_head(struct ag_chain *c, struct antag_fault *fault)
 {
     uint32_t *list = NULL;
     size_t count = 0, few;
+    bool found = false;
     enum antag_err err = ag_segment_list(c->file.dir, &list, &count);
 
     if (err == ANTAG_OK) {
         few = count < SEGMENTS_READ ? count : SEGMENTS_READ;
-        err = look_for_head(c, list + (count - few), few);
-        if (err == ANTAG_OK && c->head.seq == 0 && count > few)
-            err = look_for_head(c, list, count);
+        err = look_for_head(c, list + (count - few), few, &found);
+        if (err == ANTAG_OK && !found && count > few)
+            err = look_for_head(c, list, count, &found);
     }
     free(list);
     if (err != ANTAG_OK)
