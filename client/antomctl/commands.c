@@ -41,6 +41,10 @@
     {                                                                                              \
         "--body", "FILE|-", CTL_TEXT, true, NULL, "the bytes of the body; - is standard input"     \
     }
+#define CHAIN                                                                                      \
+    {                                                                                              \
+        "CHAIN", NULL, CTL_TEXT, false, NULL, "a keyring's name: soft (all)"                       \
+    }
 #define METHOD_URI                                                                                 \
     {"METHOD", NULL, CTL_TEXT, true, "method", "HTTP method, capitals: POST"},                     \
     {                                                                                              \
@@ -408,6 +412,49 @@ const struct ctl_command ctl_commands[] = {
         .example = "verify notification shop/sandbox POST /notify "
                    "--header 'client-id: ...' --header 'request-time: ...' "
                    "--header 'signature: ...' --body notice.json",
+    },
+    {
+        .words = "audit verify",
+        .positionals = ARGS(CHAIN),
+        .run = ctl_run_audit_verify,
+        .render = ctl_render_audit_verify,
+        .help = "Check the record: every line, every file, every checkpoint",
+        .notes =
+            "Reads the files; needs no running agent. Exit status 5 when something was changed.",
+        .example = "audit verify",
+    },
+    {
+        .words = "audit show",
+        .positionals = ARGS(CHAIN),
+        .options = ARGS(
+            {"--last", "N", CTL_UINT, false, NULL, "so many lines (20)"},
+            {"--type", "TYPE", CTL_TEXT, false, NULL, "sign, outcome, segment, checkpoint, rotate"},
+            {"--profile", "APP/ENV", CTL_TEXT, false, NULL, "only those of this profile"}),
+        .run = ctl_run_audit_show,
+        .render = ctl_render_audit_show,
+        .help = "Show the last lines of the record",
+        .notes = "Reads the files; needs no running agent.",
+        .example = "audit show --type sign --last 5",
+    },
+    {
+        .words = "audit find",
+        .positionals =
+            ARGS({"METHOD", NULL, CTL_TEXT, false, NULL, "HTTP method of a request: POST"},
+                 {"URI", NULL, CTL_TEXT, false, NULL, "its path and query"}),
+        .options =
+            ARGS({"--client-id", "ID", CTL_TEXT, false, NULL, "its header Client-Id"},
+                 {"--time", "TEXT", CTL_TEXT, false, NULL, "its header Request-Time"},
+                 {"--body", "FILE|-", CTL_TEXT, false, NULL, "its body; - is standard input"},
+                 {"--digest", "HEX", CTL_TEXT, false, NULL, "SHA-256 of the string to sign"},
+                 {"--trace", "TEXT", CTL_TEXT, false, NULL, "what the caller gave as trace"},
+                 {"--record", "CHAIN:SEQ", CTL_TEXT, false, NULL, "what the answer gave as record"},
+                 {"--profile", "APP/ENV", CTL_TEXT, false, NULL, "only those of this profile"}),
+        .run = ctl_run_audit_find,
+        .render = ctl_render_audit_find,
+        .help = "Did we sign this? Who, when, with which key",
+        .notes = "Reads the files; needs no running agent. Exit status 4 when it is not there.",
+        .example = "audit find POST /ams/api/v1/payments/pay --client-id 5X00000000000001 "
+                   "--time 1700000000000 --body pay.json",
     },
     {.words = NULL},
 };
