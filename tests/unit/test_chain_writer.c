@@ -121,7 +121,7 @@ static void test_sync_fails(void)
     rig_close(&r);
     check_clean(30, 0);
     CU_ASSERT_EQUAL(segments(), 3);
-    cut_power("soft");
+    cut_power("soft", 0);
     check_clean(30, 0); /* what the failed syncs had left out stands in the next segment */
     remove_tree(audit);
 }
