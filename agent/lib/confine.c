@@ -55,6 +55,9 @@ enum antag_err ag_confine_early(bool is_role, int keep_below, struct antag_fault
         return err;
     if (sigaction(SIGPIPE, &ignore, NULL) != 0)
         return refused(fault, "SIGPIPE cannot be ignored");
+    if (sigaction(SIGXFSZ, &ignore, NULL) !=
+        0) /* a file too large is an error, as a full disk is */
+        return refused(fault, "SIGXFSZ cannot be ignored");
     umask(077);
     if (close_range((unsigned)keep_below, ~0u, 0) != 0)
         return refused(fault, "inherited descriptors cannot be closed");

@@ -67,6 +67,7 @@ static enum antag_err pick_chains(const struct ctl *c, struct chains *out,
     const char *wanted = ctl_args_get(&c->line, "CHAIN");
     enum antag_err err = list_chains(c, out, fault);
     char all[CHAINS_MAX * (ANTAG_KEYRING_MAX + 2) + 1] = "";
+    size_t at = 0;
 
     if (err != ANTAG_OK || wanted == NULL)
         return err;
@@ -76,7 +77,7 @@ static enum antag_err pick_chains(const struct ctl *c, struct chains *out,
             out->count = 1;
             return ANTAG_OK;
         }
-        strcat(strcat(all, i > 0 ? ", " : ""), out->names[i]);
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i > 0 ? ", " : "", out->names[i]);
     }
     return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "CHAIN",
                            "no chain %.40s is here; there are: %s", wanted,

@@ -161,6 +161,8 @@ void ctl_render_sign(struct ctl *c, const json_t *result)
     put_pair("uri", ctl_json_text(result, "uri"));
     if (ctl_json_text(result, "url")[0] != '\0')
         put_pair("url", ctl_json_text(result, "url"));
+    if (ctl_json_text(result, "record")[0] != '\0')
+        put_pair("record", ctl_json_text(result, "record"));
 }
 
 void ctl_render_verify(struct ctl *c, const json_t *result)

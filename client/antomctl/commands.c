@@ -50,12 +50,17 @@
     {                                                                                              \
         "URI", NULL, CTL_TEXT, true, "uri", "path and query, as on the request line"               \
     }
+#define TRACE                                                                                      \
+    {                                                                                              \
+        "--trace", "TEXT", CTL_TEXT, false, "trace", "text that goes into the log and the record"  \
+    }
 #define VERIFY_OPTIONS                                                                             \
     ARGS({"--header", "'NAME: VALUE'", CTL_TEXTS, false, NULL,                                     \
           "a header as it was received; may be repeated; none: the message is unsigned"},          \
          BODY,                                                                                     \
          {"--max-age-ms", "N", CTL_UINT, false, "max_age_ms",                                      \
-          "how old it may be (the profile's setting); 0: any age"})
+          "how old it may be (the profile's setting); 0: any age"},                                \
+         TRACE)
 
 const struct ctl_arg ctl_global_options[] = {
     {"--home", "DIR", CTL_TEXT, false, NULL, "the agent's folder (or ANTOM_AGENT_HOME)"},
@@ -379,7 +384,8 @@ const struct ctl_command ctl_commands[] = {
         .options = ARGS(
             BODY, {"--time", "TEXT", CTL_TEXT, false, "time", "Request-Time (the agent's clock)"},
             {"--merchant", "ID", CTL_TEXT, false, "merchant",
-             "for this merchant, with its Agent-Token"}),
+             "for this merchant, with its Agent-Token"},
+            TRACE),
         .flags = CTL_SAFE,
         .run = ctl_run_sign,
         .render = ctl_render_sign,

@@ -156,7 +156,8 @@ def test_from_nothing_to_a_verified_signature(shared_agent, antom_key):
     shown = text(shared_agent, "sign", profile, "POST", PAY, "--body", "-", input=BODY)
     headers, rest = shown.split("\n\n")
     assert [h.split(": ")[0] for h in headers.splitlines()][:3] == ["Client-Id", "Request-Time", "Signature"]
-    assert rest == f"uri: {signed['uri']}\nurl: {signed['url']}\n"
+    chain, seq = signed["record"].split(":")
+    assert rest == f"uri: {signed['uri']}\nurl: {signed['url']}\nrecord: {chain}:{int(seq) + 1}\n"
 
     verify = ["verify", "response", profile, "POST", PAY, "--body", "-"]
     now = str(int(time.time() * 1000))
