@@ -1,5 +1,6 @@
-/* Power cuts: writers that are killed at any moment, on a disk that fails now and then and forgets what was
- * not synced. What was recorded under `commit` is there, the chain holds, nothing is there twice. */
+/* Kills and power cuts: writers that are killed at any moment, with and without the power, on a disk that
+ * fails now and then and forgets what was not synced. What was recorded under `commit` is there, the chain
+ * holds, nothing is there twice. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -96,7 +97,8 @@ static void test_power_cuts(void)
         CU_ASSERT_EQUAL(kill(pid, SIGKILL), 0);
         CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
         CU_ASSERT_TRUE(WIFSIGNALED(status));
-        cut_power("soft", (unsigned)dice_below(2) * (unsigned)dice_below(257));
+        if (dice_below(2) == 0) /* else only the writer has ended; the kernel has its bytes */
+            cut_power("soft", (unsigned)dice_below(2) * (unsigned)dice_below(257));
         check(shared, cut);
     }
     remove_tree(audit);

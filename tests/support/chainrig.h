@@ -39,22 +39,20 @@ struct durable {
 #define DURABLE_MAX 256
 static struct durable *durable; /* DURABLE_MAX, shared with children; free ones have ino 0 */
 
-static void remember(int fd)
+static void remember(const struct stat *st, off_t size)
 {
-    struct stat st;
     size_t i = 0;
 
-    if (fstat(fd, &st) != 0)
-        return;
-    while (i < DURABLE_MAX - 1 && durable[i].ino != 0 && durable[i].ino != st.st_ino)
+    while (i < DURABLE_MAX - 1 && durable[i].ino != 0 && durable[i].ino != st->st_ino)
         i++;
-    durable[i] = (struct durable){st.st_ino, st.st_size};
+    durable[i] = (struct durable){st->st_ino, size};
 }
 
 int fdatasync(int fd)
 {
     int gate = atomic_load(&disk.gate);
     struct pollfd p = {.fd = gate, .events = POLLIN};
+    struct stat st;
 
     atomic_fetch_add(&disk.syncs, 1);
     if (gate > 0)
@@ -64,7 +62,8 @@ int fdatasync(int fd)
         errno = EIO;
         return -1;
     }
-    remember(fd);
+    if (fstat(fd, &st) == 0)
+        remember(&st, st.st_size);
     return (int)syscall(SYS_fdatasync, fd);
 }
 
@@ -127,7 +126,8 @@ static void make_audit(void)
     memset(durable, 0, DURABLE_MAX * sizeof *durable);
 }
 
-/* What is not known to be on the disk is gone, or a share of it (of 256) is there all the same. */
+/* What is not known to be on the disk is gone, or a share of it (of 256) is there all the same. What is
+ * there now is on the disk. */
 static inline void cut_power(const char *chain, unsigned share)
 {
     char path[256];
@@ -150,9 +150,11 @@ static inline void cut_power(const char *chain, unsigned share)
         for (size_t i = 0; i < DURABLE_MAX; i++)
             if (durable[i].ino == st.st_ino)
                 size = durable[i].size;
-        if (st.st_size > size)
-            size += (st.st_size - size) * (off_t)share / 256;
+        if (size > st.st_size)
+            size = st.st_size; /* the number of a file that is gone, used again */
+        size += (st.st_size - size) * (off_t)share / 256;
         CU_ASSERT_EQUAL(truncate(inner, size), 0);
+        remember(&st, size);
     }
     closedir(d);
 }

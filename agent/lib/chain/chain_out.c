@@ -197,7 +197,8 @@ static void all_is_safe(struct ag_chain *c)
 }
 
 /* The last line of the chain. Mostly it ends the last segment; but a writer that ended while it opened
- * one left its first line in front of repeats that are unfinished. Takes segments from `list`, in order. */
+ * one left its first line in front of repeats that are unfinished. Takes segments from `list`, in order.
+ * What a writer that was killed left with the kernel is brought to the disk first: our lines stand on it. */
 static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, size_t count,
                                     bool *found)
 {
@@ -206,8 +207,10 @@ static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, si
 
     c->torn = 0;
     for (size_t i = 0; i < count; i++) {
-        enum antag_err err = ag_segment_end(c->file.dir, list[i], &end);
+        enum antag_err err = ag_segment_sync(c->file.dir, list[i]);
 
+        if (err == ANTAG_OK)
+            err = ag_segment_end(c->file.dir, list[i], &end);
         if (err != ANTAG_OK)
             return err;
         if (end.begins)
@@ -237,8 +240,8 @@ static enum antag_err find_head(struct ag_chain *c, struct antag_fault *fault)
 
     if (err == ANTAG_OK) {
         few = count < SEGMENTS_READ ? count : SEGMENTS_READ;
-        err = look_for_head(c, list + (count - few), few, &found);
-        if (err == ANTAG_OK && !found && count > few)
+        err = look_for_head(c, few < count ? list + (count - few) : list, few, &found);
+        if (err == ANTAG_OK && !found && few < count)
             err = look_for_head(c, list, count, &found);
     }
     free(list);

@@ -168,3 +168,19 @@ enum antag_err ag_segment_end(int dir, uint32_t number, struct ag_segment_end *o
         close(fd);
     return err;
 }
+
+enum antag_err ag_segment_sync(int dir, uint32_t number)
+{
+    char name[AG_SEGMENT_NAME_SIZE];
+    enum antag_err err = ANTAG_OK;
+    int fd;
+
+    ag_segment_name(number, name);
+    fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return ANTAG_ERR_IO;
+    if (fdatasync(fd) != 0)
+        err = ANTAG_ERR_IO;
+    close(fd);
+    return err;
+}

@@ -29,4 +29,7 @@ struct ag_segment_end {
 ANTAG_MUST_CHECK enum antag_err ag_segment_end(int dir, uint32_t number,
                                                struct ag_segment_end *out);
 
+/* Its bytes are on the disk when this returns. errors: IO, with errno. */
+ANTAG_MUST_CHECK enum antag_err ag_segment_sync(int dir, uint32_t number);
+
 #endif
