@@ -120,6 +120,7 @@ class Agent:
         said = b""
         while b"ready\n" not in said:
             assert self.process.poll() is None, f"the agent ended: {self.log.read_text(errors='replace')}"
+            self.check_reports()
             assert time.monotonic() < end, f"not ready in time: {self.log.read_text(errors='replace')}"
             said += self.process.stdout.read() or b""
             time.sleep(0.01)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,25 @@ JOBS = os.cpu_count() or 2
 ONCE = ["test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
 # the longest files; the second compiler runs a sanitizer without them, unless --full
 LONG = ["test_home.py", "test_import.py", "test_keys.py", "test_cli.py"]
+
+
+MAX_FAILURES = 25  # of a group; with more, what is broken is known, and the rest would wait for it in vain
+
+
+class Budget:
+    """Seconds that a whole run may take; what does not fit any more counts as failed."""
+
+    def __init__(self, seconds):
+        self.end = time.monotonic() + seconds
+
+    def of(self, seconds):
+        return max(1, min(seconds, self.end - time.monotonic()))
+
+    def spent(self):
+        return time.monotonic() >= self.end
+
+
+BUDGET = Budget(75 * 60)
 
 
 class Config:
@@ -76,14 +96,16 @@ class Tally:
                           if isinstance(line, Name)]
 
 
-def run(command, log, env=None, timeout=None):
-    """Exit status; output goes to the file `log`. A time-out is status 124."""
+def run(command, log, timeout, env=None):
+    """Exit status; output goes to the file `log`. A time-out ends all its processes and is status 124."""
     with open(log, "wb") as out:
-        try:
-            return subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=SOURCE,
-                                  timeout=timeout, stdin=subprocess.DEVNULL).returncode
-        except subprocess.TimeoutExpired:
-            return 124
+        with subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=SOURCE,
+                              stdin=subprocess.DEVNULL, start_new_session=True) as process:
+            try:
+                return process.wait(BUDGET.of(timeout))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return 124
 
 
 def build(config):
@@ -114,7 +136,7 @@ def tail(path, lines=25):
 def cunit_or_fuzz(config, group, name, command, logs):
     """(passed, failed, lines) of one executable."""
     log = logs / f"{name}.log"
-    status = run(command, log, env=config.env(), timeout=300 * config.slow)
+    status = run(command, log, env=config.env(), timeout=120 * config.slow)
     text = log.read_text(errors="replace")
     if group == "fuzz":
         ok = status == 0 and re.search(r"^[1-9]\d* inputs replayed$", text, re.M)
@@ -154,10 +176,10 @@ def run_pytest_group(config, group, tally, extra):
     report, log = logs / f"{group}.xml", logs / f"{group}.log"
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider",
-               "-n", str(JOBS), f"--junitxml={report}", f"tests/{group}", *extra]
+               "-n", str(JOBS), f"--maxfail={MAX_FAILURES}", f"--junitxml={report}", f"tests/{group}", *extra]
     left_out = [*(ONCE if config.name != "gcc-release" else []), *config.without]
     command += [f"--ignore=tests/{group}/{name}" for name in left_out]
-    status = run(command, log, env=config.env(), timeout=3000)
+    status = run(command, log, env=config.env(), timeout=1500)
     seconds = time.monotonic() - started
     if not report.exists():
         tally.add(config.name, group, 0, 1, seconds, [Name(f"pytest exit {status}"), *tail(log)])
@@ -209,6 +231,8 @@ def main():
     args, extra = parser.parse_known_args()
     if args.clean:
         shutil.rmtree(BUILD, ignore_errors=True)
+    if args.full:
+        BUDGET.end += 6 * 3600
     os.environ["ANTAG_FULL"] = "1" if args.full else "0"
     groups = args.only or GROUPS
     tally = Tally()
@@ -216,6 +240,9 @@ def main():
     for config in configs(args.full):
         wanted = [g for g in config.groups if g in groups]
         if (args.config and config.name not in args.config) or not wanted:
+            continue
+        if BUDGET.spent():
+            tally.add(config.name, "all", 0, 1, 0, [Name("the time of the run was spent before this build")])
             continue
         if not build(config):
             tally.add(config.name, "build", 0, 1, 0, [Name("does not build")])
