@@ -323,9 +323,12 @@ out:
 static enum antag_err write_unsafe(struct ag_chain *c, struct antag_fault *fault)
 {
     bool full = false;
-    enum antag_err err = ag_chain_file_write(&c->file, c->unsafe.p + c->written,
-                                             c->unsafe.len - c->written, &full, fault);
+    enum antag_err err;
 
+    if (c->unsafe.len == c->written)
+        return ANTAG_OK;
+    err = ag_chain_file_write(&c->file, c->unsafe.p + c->written, c->unsafe.len - c->written, &full,
+                              fault);
     if (err != ANTAG_OK && full && c->file.reserved) {
         set_low(c, true, fault);
         ag_chain_file_release(&c->file);
