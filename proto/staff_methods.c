@@ -108,6 +108,11 @@ static const struct antag_field grant_id_fields[] = {
     UINT(struct antag_grant_id_params, grant, true, 1, INT64_MAX),
 };
 
+static const struct antag_field registry_confirm_fields[] = {
+    UINT(struct antag_registry_confirm_params, record_epoch, true, 1, INT64_MAX),
+    TEXT(struct antag_registry_confirm_params, reason, true, ANTAG_TEXT_MAX),
+};
+
 #define SPEC(name)                                                                                 \
     {                                                                                              \
         name##_fields, COUNT(name##_fields), sizeof(struct antag_##name##_params)                  \
@@ -116,21 +121,22 @@ static const struct antag_field grant_id_fields[] = {
     {                                                                                              \
         NULL, 0, sizeof(struct antag_none_params)                                                  \
     }
-#define FIELDS_app_create    SPEC(app_create)
-#define FIELDS_app           SPEC(app)
-#define FIELDS_profile_set   SPEC(profile_set)
-#define FIELDS_profile       SPEC(profile)
-#define FIELDS_profile_opt   SPEC(profile_opt)
-#define FIELDS_key_new       SPEC(key_new)
-#define FIELDS_key           SPEC(key)
-#define FIELDS_key_export    SPEC(key_export)
-#define FIELDS_key_suspend   SPEC(key_suspend)
-#define FIELDS_key_set       SPEC(key_set)
-#define FIELDS_antom_key_add SPEC(antom_key_add)
-#define FIELDS_fence_add     SPEC(fence_add)
-#define FIELDS_fence_id      SPEC(fence_id)
-#define FIELDS_grant_add     SPEC(grant_add)
-#define FIELDS_grant_id      SPEC(grant_id)
+#define FIELDS_app_create       SPEC(app_create)
+#define FIELDS_app              SPEC(app)
+#define FIELDS_profile_set      SPEC(profile_set)
+#define FIELDS_profile          SPEC(profile)
+#define FIELDS_profile_opt      SPEC(profile_opt)
+#define FIELDS_key_new          SPEC(key_new)
+#define FIELDS_key              SPEC(key)
+#define FIELDS_key_export       SPEC(key_export)
+#define FIELDS_key_suspend      SPEC(key_suspend)
+#define FIELDS_key_set          SPEC(key_set)
+#define FIELDS_antom_key_add    SPEC(antom_key_add)
+#define FIELDS_fence_add        SPEC(fence_add)
+#define FIELDS_fence_id         SPEC(fence_id)
+#define FIELDS_grant_add        SPEC(grant_add)
+#define FIELDS_grant_id         SPEC(grant_id)
+#define FIELDS_registry_confirm SPEC(registry_confirm)
 
 static const struct antag_staff_method_row rows[] = {
 #define ANTAG_ROW(name, params, locked, who, files)                                                \

@@ -5,7 +5,7 @@
  * by SCM_RIGHTS; never in params. Result keys are written here as antomctl prints them with --json.
  *
  *   method          params -> result
- *   status          {} -> {state: starting|ready|locked|failed, reason?, version, pid, epoch, since_ms,
+ *   status          {} -> {state: starting|ready|locked|failed, reason?, version, pid, epoch, record_epoch?, since_ms,
  *                    seal, home, roles: [{role, name, pid, state, restarts, since_ms}],
  *                    profiles: [{profile, sign, sign_why?, verify, verify_why?}]}
  *                    (sign, verify: "ready" or a status name; *_why a sentence)
@@ -43,6 +43,9 @@
  *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
  *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
  *                    paths: [TEXT], query, max_body}
+ *   registry_confirm {record_epoch, reason} -> {epoch}
+ *                    a registry that is older than the record (status: record_epoch) is the right one
+ *                    all the same; live profiles sign again
  *   lock            {} -> {state}
  *   unlock          {} [+ memfd passphrase] -> {state}
  *   version         {} -> {version, protocol, schema}
@@ -81,6 +84,7 @@
     R(grant_add, grant_add, false, OFFICER, 0)                                                     \
     R(grant_list, profile_opt, false, VIEWER, 0)                                                   \
     R(grant_remove, grant_id, false, OFFICER, 0)                                                   \
+    R(registry_confirm, registry_confirm, false, OFFICER, 0)                                       \
     R(lock, none, false, OFFICER, 0)                                                               \
     R(unlock, none, true, OFFICER, 1)
 
@@ -150,6 +154,10 @@ struct antag_grant_add_params {
     struct antag_opt_uint uid, gid, max_body;
     struct antag_opt_value ops, methods, paths; /* texts */
     struct antag_opt_bool query;
+};
+struct antag_registry_confirm_params {
+    struct antag_opt_uint record_epoch;
+    struct antag_opt_slice reason;
 };
 struct antag_grant_id_params {
     struct antag_opt_uint grant;

@@ -8,7 +8,7 @@
  *   supervisor -> role   event start {name, home, conf, state, reason} + listening socket (front, steward)
  *                        event peer {role, name, lane} + fd
  *                        event conf {conf}
- *                        event unlocked {}         steward, after the secrets "registry:seal", "registry:mac"
+ *                        event unlocked {}         steward, after the secrets "registry:seal", "registry:mac", "audit:steward"
  *                        event drain {}
  *                        event task {task, type?} + fd passphrase?
  *                                                  opener, after start: "seal-create" (type file|passphrase),

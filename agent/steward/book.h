@@ -7,6 +7,7 @@
 
 struct ag_book {
     uint64_t epoch;
+    uint64_t behind;  /* the record knows this later epoch; 0: it does not (set by the steward) */
     unsigned holders; /* of a published book, under the steward's lock */
     size_t app_count, profile_count, key_count, antom_key_count, grant_count, fence_count;
     size_t staff_count, intent_count;

@@ -102,6 +102,12 @@ void ag_desired_profile(const struct ag_book *b, const struct ag_row_profile *p,
 
         snprintf(why, sizeof why, "no %.60s; `%.90s`", none.what, none.command);
         no_key(out, err, why);
+    } else if (b->behind != 0 && p->env == AG_ENV_LIVE) {
+        snprintf(why, sizeof why,
+                 "the registry (epoch %llu) is older than the record (epoch %llu); "
+                 "`antomctl registry confirm`",
+                 (unsigned long long)b->epoch, (unsigned long long)b->behind);
+        no_key(out, ANTAG_ERR_ROLLED_BACK, why);
     } else if (source->kind == AG_SOURCE_READY) {
         take_key(active, out);
     } else if (source->kind == AG_SOURCE_STOPPED) {

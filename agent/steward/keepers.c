@@ -219,7 +219,8 @@ static void take_stopped(struct ag_steward *st, const struct ag_book *b,
             ag_stop_is_pending(st, k->id, b->epoch))
             continue;
         ag_log(AG_LOG_WARN, "stop.found", AG_F_UINT("handle", k->id));
-        if (ag_stop_add(st, k->id, "stopped before a restart", true, &id, &fault) != ANTAG_OK)
+        if (ag_stop_add(st, ag_actor_agent, k->id, "stopped before a restart", true, &id, &fault) !=
+            ANTAG_OK)
             ag_log_fault(AG_LOG_ERROR, "stop.found", &fault);
     }
 }

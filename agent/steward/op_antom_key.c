@@ -60,10 +60,11 @@ static enum antag_err make_row(const struct ag_txn *t, struct ag_row_profile *pr
     return ag_life_antom_step(&t->life, row, AG_ANTOMEV_START, fault);
 }
 
-static enum antag_err add_key(struct ag_steward *st, const struct antag_antom_key_add_params *p,
+static enum antag_err add_key(struct ag_steward *st, const struct ag_task *op,
                               const struct ag_keyring_made *made, uint64_t *epoch,
                               struct antag_writer *w, struct antag_fault *fault)
 {
+    const struct antag_antom_key_add_params *p = op->params;
     const struct ag_row_profile *found = NULL;
     struct antag_slice spki = {made->spki, made->spki_len};
     bool same = p->same_as_other_environment.set && p->same_as_other_environment.v;
@@ -82,6 +83,7 @@ static enum antag_err add_key(struct ag_steward *st, const struct antag_antom_ke
     profile = *found;
     if ((err = make_row(&t, &profile, made, &row, fault)) != ANTAG_OK)
         goto out;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile.name, 0, "version %u", row.version);
     if ((err = put_rows(st, &t, &profile, &row, fault)) != ANTAG_OK)
         goto out;
     *epoch = t.epoch;
@@ -120,7 +122,7 @@ enum antag_err ag_op_antom_key_add(struct ag_steward *st, struct ag_task *op,
     err = ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, made, fault);
     if (err != ANTAG_OK)
         goto out;
-    if ((err = add_key(st, p, made, &epoch, w, fault)) != ANTAG_OK)
+    if ((err = add_key(st, op, made, &epoch, w, fault)) != ANTAG_OK)
         goto out;
     err = ag_push_wait(st, epoch, false, fault);
 out:
@@ -179,6 +181,7 @@ enum antag_err ag_op_antom_key_revoke(struct ag_steward *st, struct ag_task *op,
     row = *k;
     if ((err = ag_life_antom_step(&t.life, &row, AG_ANTOMEV_REVOKE, fault)) != ANTAG_OK)
         goto out;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "version %u", row.version);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_antom_key(st->reg, &row, fault)) != ANTAG_OK)

@@ -92,6 +92,8 @@ enum antag_err ag_op_app_create(struct ag_steward *st, struct ag_task *op, struc
         goto out;
     }
     row.created_at_ms = t.life.now_ms;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, row.name, 0, "%s, %s, %s", row.role,
+                row.region, row.product);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_app(st->reg, &row, fault)) != ANTAG_OK)

@@ -281,6 +281,11 @@ static void check_registry(struct doctor *d, const struct ag_book *b, const stru
     else
         say(d, "registry", false, "restore the registry from a backup; look into the agent's log",
             "%s", antag_fault_text(why));
+    if (b != NULL && b->behind != 0)
+        say(d, "rolled_back", false, "antomctl registry confirm, when it is known why",
+            "the registry (epoch %llu) is older than the record (epoch %llu): it was restored or "
+            "replaced; live profiles do not sign",
+            (unsigned long long)b->epoch, (unsigned long long)b->behind);
     if (pending > 0)
         say(d, "stops", false, "make room on the disk of the home; the agent retries by itself",
             "%zu keys are stopped, and the registry could not record it yet", pending);

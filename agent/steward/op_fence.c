@@ -34,6 +34,7 @@ enum antag_err ag_op_fence_add(struct ag_steward *st, struct ag_task *op, struct
                               ANTAG_GLOB_MAX);
         goto out;
     }
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", row.path);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_fence(st->reg, &row, fault)) != ANTAG_OK)
@@ -77,6 +78,7 @@ enum antag_err ag_op_fence_remove(struct ag_steward *st, struct ag_task *op, str
                                   struct antag_fault *fault)
 {
     const struct antag_fence_id_params *p = op->params;
+    const struct ag_row_profile *profile;
     struct ag_row_fence row = {0};
     struct ag_txn t = {0};
     uint64_t epoch = 0;
@@ -93,6 +95,9 @@ enum antag_err ag_op_fence_remove(struct ag_steward *st, struct ag_task *op, str
                               (unsigned long long)p->fence.v);
         goto out;
     }
+    profile = ag_book_profile(t.book, row.profile_id);
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0, "%s",
+                row.path);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_delete_fence(st->reg, row.id, fault)) != ANTAG_OK)

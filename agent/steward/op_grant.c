@@ -131,6 +131,20 @@ static enum antag_err refuse_same(const struct ag_book *b, const struct ag_grant
     return ANTAG_OK;
 }
 
+/* A grant in a few words, for the record. */
+static void describe(const struct ag_grant *g, char *out, size_t size)
+{
+    char who[ANTAG_UNIT_MAX + 16];
+
+    if (g->who == AG_WHO_UNIT)
+        snprintf(who, sizeof who, "unit %s", g->unit);
+    else
+        snprintf(who, sizeof who, "%s %u", g->who == AG_WHO_UID ? "uid" : "gid", g->number);
+    snprintf(out, size, "%.150s:%s%s%s%s", who, (g->ops & AG_OP_SIGN) != 0 ? " sign" : "",
+             (g->ops & AG_OP_VERIFY) != 0 ? " verify" : "",
+             (g->ops & AG_OP_EXPLAIN) != 0 ? " explain" : "", g->query ? ", query" : "");
+}
+
 enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                struct antag_fault *fault)
 {
@@ -138,6 +152,7 @@ enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct
     const struct ag_row_profile *profile = NULL;
     struct ag_grant g = {0};
     struct ag_txn t = {0};
+    char said[200];
     uint64_t epoch = 0;
     enum antag_err err;
 
@@ -150,6 +165,8 @@ enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct
     g.profile_id = profile->id;
     if ((err = refuse_same(t.book, &g, fault)) != ANTAG_OK)
         goto out;
+    describe(&g, said, sizeof said);
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", said);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_grant(st->reg, &g, fault)) != ANTAG_OK)
@@ -195,7 +212,9 @@ enum antag_err ag_op_grant_remove(struct ag_steward *st, struct ag_task *op, str
 {
     const struct antag_grant_id_params *p = op->params;
     const struct ag_grant *g = NULL;
+    const struct ag_row_profile *profile;
     struct ag_txn t = {0};
+    char said[200];
     uint64_t epoch = 0;
     enum antag_err err;
 
@@ -211,6 +230,10 @@ enum antag_err ag_op_grant_remove(struct ag_steward *st, struct ag_task *op, str
         goto out;
     }
     ag_render_grant(w, t.book, g); /* before the book is read again */
+    describe(g, said, sizeof said);
+    profile = ag_book_profile(t.book, g->profile_id);
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0,
+                "grant %llu: %s", (unsigned long long)g->id, said);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_delete_grant(st->reg, p->grant.v, fault)) != ANTAG_OK)

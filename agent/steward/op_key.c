@@ -200,10 +200,11 @@ static enum antag_err commit_change(struct ag_steward *st, struct ag_txn *t, uin
     return ag_txn_commit(t, fault);
 }
 
-static enum antag_err change_key(struct ag_steward *st, const struct antag_key_params *p,
+static enum antag_err change_key(struct ag_steward *st, const struct ag_task *op,
                                  enum change change, struct antag_writer *w,
                                  struct antag_fault *fault)
 {
+    const struct antag_key_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
     const struct ag_row_key *k = NULL;
     struct ag_row_profile of;
@@ -228,6 +229,7 @@ static enum antag_err change_key(struct ag_steward *st, const struct antag_key_p
             goto out;
     if ((err = ag_txn_begin(st, era, &t, fault)) != ANTAG_OK)
         goto out;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, of.name, row.id, "version %u", row.version);
     if ((err = commit_change(st, &t, row.id, change, fault)) != ANTAG_OK)
         goto out;
     epoch = t.epoch;
@@ -243,13 +245,13 @@ out:
 enum antag_err ag_op_key_activate(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                   struct antag_fault *fault)
 {
-    return change_key(st, op->params, CHANGE_ACTIVATE, w, fault);
+    return change_key(st, op, CHANGE_ACTIVATE, w, fault);
 }
 
 enum antag_err ag_op_key_resume(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                 struct antag_fault *fault)
 {
-    return change_key(st, op->params, CHANGE_RESUME, w, fault);
+    return change_key(st, op, CHANGE_RESUME, w, fault);
 }
 
 enum antag_err ag_op_key_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -278,6 +280,8 @@ enum antag_err ag_op_key_set(struct ag_steward *st, struct ag_task *op, struct a
         goto out;
     }
     row.key_version = (uint32_t)p->key_version.v;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, row.id,
+                "version %u: key_version %u", row.version, row.key_version);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
@@ -363,11 +367,12 @@ enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, stru
         return err;
     if ((err = find_target(st, p, &k, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_stop_add(st, k.handle, reason, false, &stop_id, fault)) != ANTAG_OK)
+    if ((err = ag_stop_add(st, ag_task_actor(op), k.handle, reason, false, &stop_id, fault)) !=
+        ANTAG_OK)
         return err;
     stopped = ag_keeper_call(st, k.keyring, "stop", &k.params, AG_WAIT_STOP_MS, &keeper);
     (void)ag_push_pass(st, AG_WAIT_STOP_MS); /* the front; a front that is not there has no jobs */
-    recorded = ag_stop_record(st, k.handle, reason, &epoch, &record);
+    recorded = ag_stop_record(st, ag_task_actor(op), k.handle, reason, &epoch, &record);
     if (recorded == ANTAG_OK) {
         ag_stop_recorded(st, stop_id, epoch);
     } else {

@@ -47,9 +47,10 @@ static uint32_t next_version(const struct ag_book *b, const struct ag_row_profil
 }
 
 /* First: handle and version, committed. */
-static enum antag_err intend(struct ag_steward *st, const struct antag_key_new_params *p,
-                             struct making *m, struct antag_fault *fault)
+static enum antag_err intend(struct ag_steward *st, const struct ag_task *op, struct making *m,
+                             struct antag_fault *fault)
 {
+    const struct antag_key_new_params *p = op->params;
     const struct ag_row_profile *found = NULL;
     struct ag_row_intent intent = {0};
     struct ag_txn t = {0};
@@ -74,6 +75,8 @@ static enum antag_err intend(struct ag_steward *st, const struct antag_key_new_p
     }
     intent.profile_id = m->profile.id;
     snprintf(intent.keyring, sizeof intent.keyring, "%s", m->row.keyring);
+    ag_txn_deed(&t, ag_task_actor(op), "key_intent", m->profile.name, 0, "version %u in keyring %s",
+                intent.version, intent.keyring);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_intent(st->reg, &intent, fault)) != ANTAG_OK)
@@ -90,18 +93,22 @@ out:
 }
 
 /* What was begun is undone; what cannot be is removed at the next start. */
-static void undo(struct ag_steward *st, struct making *m)
+static void undo(struct ag_steward *st, const struct ag_task *op, struct making *m)
 {
     struct ag_keyring_params p = {.id = {.handle = m->row.id}};
     struct antag_fault fault = {0};
     struct ag_txn t = {0};
+    enum antag_err err;
 
     if (m->held &&
         ag_keeper_call(st, m->row.keyring, "forget", &p, AG_WAIT_KEEPER_MS, &fault) != ANTAG_OK)
         ag_log_fault(AG_LOG_WARN, "key.not_forgotten", &fault);
     if (!m->intended)
         return;
-    if (ag_txn_begin(st, m->era, &t, &fault) != ANTAG_OK || ag_txn_write(&t, &fault) != ANTAG_OK ||
+    err = ag_txn_begin(st, m->era, &t, &fault);
+    ag_txn_deed(&t, ag_task_actor(op), "key_intent_undone", m->profile.name, m->row.id,
+                "version %u: no key was made", m->row.version);
+    if (err != ANTAG_OK || ag_txn_write(&t, &fault) != ANTAG_OK ||
         ag_registry_delete_intent(st->reg, m->row.id, &fault) != ANTAG_OK ||
         ag_txn_commit(&t, &fault) != ANTAG_OK)
         ag_log_fault(AG_LOG_WARN, "key.intent_stays", &fault);
@@ -198,8 +205,8 @@ static enum antag_err put_rows(struct ag_steward *st, struct ag_txn *t, struct m
 }
 
 /* Third: its row. Without an active key in the profile it is activated at once. */
-static enum antag_err settle(struct ag_steward *st, struct making *m, uint64_t *epoch,
-                             struct antag_fault *fault)
+static enum antag_err settle(struct ag_steward *st, const struct ag_task *op, struct making *m,
+                             uint64_t *epoch, struct antag_fault *fault)
 {
     const struct ag_row_profile *found;
     struct ag_row_profile profile;
@@ -223,6 +230,9 @@ static enum antag_err settle(struct ag_steward *st, struct making *m, uint64_t *
     if (ag_book_active_key(t.book, profile.id) == NULL && !profile.launched &&
         (err = ag_life_activate(&t.life, t.book, &m->row, true, &old, &has_old, fault)) != ANTAG_OK)
         goto out;
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile.name, m->row.id,
+                "version %u in keyring %s, %s", m->row.version, m->row.keyring,
+                ag_key_state_name(m->row.state));
     if ((err = put_rows(st, &t, m, &profile, fault)) != ANTAG_OK)
         goto out;
     *epoch = t.epoch;
@@ -256,19 +266,19 @@ static enum antag_err make_key(struct ag_steward *st, struct ag_task *op, struct
 
     if (m == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
-    if ((err = intend(st, op->params, m, fault)) != ANTAG_OK)
+    if ((err = intend(st, op, m, fault)) != ANTAG_OK)
         goto out;
     err = op->which == ANTAG_STAFF_key_import ? import(st, op, m, fault) : generate(st, m, fault);
     if (err != ANTAG_OK)
         goto out;
-    if ((err = settle(st, m, &epoch, fault)) != ANTAG_OK)
+    if ((err = settle(st, op, m, &epoch, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_push_wait(st, epoch, true, fault)) != ANTAG_OK)
         goto out;
     err = answer(st, m, w, fault);
 out:
     if (m->intended || m->held)
-        undo(st, m);
+        undo(st, op, m);
     free(m);
     return err;
 }

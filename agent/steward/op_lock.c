@@ -35,6 +35,20 @@ static bool front_is_locked(struct ag_steward *st)
     return locked;
 }
 
+/* Its line in the record. A disk that refuses keeps nobody from locking. */
+static void note(struct ag_steward *st, const struct ag_task *op)
+{
+    struct antag_fault fault = {0};
+    struct ag_txn t = {0};
+    enum antag_err err = ag_txn_begin(st, 0, &t, &fault);
+
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, "", 0, "%s", "");
+    if (err != ANTAG_OK || ag_txn_write(&t, &fault) != ANTAG_OK ||
+        ag_txn_commit(&t, &fault) != ANTAG_OK)
+        ag_log_fault(AG_LOG_WARN, "lock.not_recorded", &fault);
+    ag_txn_end(&t);
+}
+
 /* Front first, then the keys, then the registry. Locking is a stop: it goes on though one does not answer. */
 enum antag_err ag_op_lock(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                           struct antag_fault *fault)
@@ -59,6 +73,7 @@ enum antag_err ag_op_lock(struct ag_steward *st, struct ag_task *op, struct anta
                         "keys are wiped: %s; stop the agent to be sure",
                         antag_fault_text(&reply.fault));
     ag_reply_fini(&reply);
+    note(st, op);
     ag_registry_stop(st);
     if (err == ANTAG_OK)
         write_state(st, w);
@@ -97,6 +112,7 @@ enum antag_err ag_op_unlock(struct ag_steward *st, struct ag_task *op, struct an
 {
     struct ag_reply reply = {0};
     struct ag_conf conf;
+    bool opened = false;
     enum antag_err err;
 
     ag_conf_copy(st, &conf);
@@ -109,8 +125,11 @@ enum antag_err ag_op_unlock(struct ag_steward *st, struct ag_task *op, struct an
         if (err != ANTAG_OK)
             return err;
         ag_state_open(st, true); /* a registry that failed before is tried again */
+        opened = true;
     }
     if ((err = wait_unlocked(st, fault)) == ANTAG_OK)
         write_state(st, w);
+    if (opened && err == ANTAG_OK)
+        note(st, op);
     return err;
 }

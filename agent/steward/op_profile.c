@@ -63,6 +63,25 @@ static enum antag_err take_settings(const struct antag_profile_set_params *p,
                     &row->notification_max_age_ms, fault);
 }
 
+/* What is set, for the record. */
+static void describe(const struct antag_profile_set_params *p, const struct ag_row_profile *row,
+                     char out[ANTAG_TEXT_MAX + 1])
+{
+    const char *set[] = {p->client_id.set ? " client_id " : "",
+                         p->client_id.set ? row->client_id : "",
+                         p->gateway.set ? " gateway " : "",
+                         p->gateway.set ? row->gateway : "",
+                         p->notify_url.set ? " notify_url " : "",
+                         p->notify_url.set ? row->notify_url : "",
+                         p->response_max_age_ms.set ? " response_max_age_ms" : "",
+                         p->notification_max_age_ms.set ? " notification_max_age_ms" : ""};
+    size_t at = 0;
+
+    for (size_t i = 0; i < sizeof set / sizeof set[0] && at < ANTAG_TEXT_MAX; i++)
+        at += (size_t)snprintf(out + at, ANTAG_TEXT_MAX + 1 - at, "%s",
+                               at == 0 && set[i][0] == ' ' ? set[i] + 1 : set[i]);
+}
+
 enum antag_err ag_op_profile_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                  struct antag_fault *fault)
 {
@@ -70,6 +89,7 @@ enum antag_err ag_op_profile_set(struct ag_steward *st, struct ag_task *op, stru
     const struct ag_row_profile *found = NULL;
     struct ag_row_profile row;
     struct ag_txn t = {0};
+    char said[ANTAG_TEXT_MAX + 1] = "";
     uint64_t epoch = 0;
     enum antag_err err;
 
@@ -80,6 +100,8 @@ enum antag_err ag_op_profile_set(struct ag_steward *st, struct ag_task *op, stru
     row = *found;
     if ((err = take_settings(p, t.book, &row, fault)) != ANTAG_OK)
         goto out;
+    describe(p, &row, said);
+    ag_txn_deed(&t, ag_task_actor(op), op->row->name, row.name, 0, "%s", said);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_profile(st->reg, &row, fault)) != ANTAG_OK)

@@ -113,6 +113,8 @@ enum antag_err ag_op_status(struct ag_steward *st, struct ag_task *op, struct an
     antag_w_kv_str(w, "version", ANTAG_VERSION);
     antag_w_kv_int(w, "pid", getppid()); /* of the supervisor: the agent, for its operator */
     antag_w_kv_uint(w, "epoch", b == NULL ? 0 : b->epoch);
+    if (b != NULL && b->behind != 0)
+        antag_w_kv_uint(w, "record_epoch", b->behind);
     antag_w_kv_int(w, "since_ms", since_ms);
     antag_w_kv_str(w, "home", st->home.dir);
     write_processes(st, w);

@@ -210,6 +210,11 @@ void ag_task_free(struct ag_task *op)
     free(op);
 }
 
+struct ag_actor ag_task_actor(const struct ag_task *op)
+{
+    return (struct ag_actor){.uid = op->uid};
+}
+
 /* ---- running */
 
 void ag_task_run(struct ag_steward *st, struct ag_task *op)

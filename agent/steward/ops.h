@@ -44,6 +44,7 @@ ANTAG_MUST_CHECK enum antag_err ag_task_new(struct ag_steward *st, uint32_t uid,
                                             size_t len, const int *files, size_t file_count,
                                             struct ag_task **out, struct ag_task_refusal *refusal);
 void ag_task_free(struct ag_task *op); /* NULL accepted */
+struct ag_actor ag_task_actor(const struct ag_task *op);
 
 /* May `uid` call this now? Pure but for the state it asks `st` for.
  * errors: NOT_STAFF, LOCKED, REGISTRY, NOT_READY. */

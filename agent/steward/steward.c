@@ -92,19 +92,22 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     ag_role_ready(r);
 }
 
-/* Nothing of schema 1 is sealed under registry:seal, so it is not kept. */
+/* Nothing of the schema is sealed under registry:seal, so it is not kept. */
 static void on_secret(struct ag_role *r, const char *label, struct ag_secret *secret, void *ctx)
 {
     struct ag_steward *st = ctx;
     struct ag_secret *old = secret;
 
     (void)r;
+    uv_mutex_lock(&st->lock);
     if (strcmp(label, "registry:mac") == 0) {
-        uv_mutex_lock(&st->lock);
         old = st->mac_key;
         st->mac_key = secret;
-        uv_mutex_unlock(&st->lock);
+    } else if (strcmp(label, "audit:steward") == 0) {
+        old = st->audit_key;
+        st->audit_key = secret;
     }
+    uv_mutex_unlock(&st->lock);
     ag_secret_free(old);
 }
 

@@ -21,6 +21,8 @@
 #include "agent/steward/registry/registry.h"
 
 struct ag_driver;
+struct ag_record;
+struct ag_task;
 struct ag_opener_session;
 struct ag_staffsock;
 struct ag_pool;
@@ -56,10 +58,18 @@ struct ag_keeper {
     struct ag_keeper_key *keys;
 };
 
+/* who does something: a member of staff, or the agent by itself */
+struct ag_actor {
+    bool by_agent;
+    uint32_t uid; /* when not by_agent */
+};
+#define ag_actor_agent ((struct ag_actor){.by_agent = true})
+
 /* a stop that staff ordered; kept until the registry has it and the driver has seen it */
 #define AG_STOPS_MAX 64
 struct ag_stop {
     uint64_t id, handle;
+    struct ag_actor by;
     char reason[ANTAG_TEXT_MAX + 1];
     bool recorded; /* the registry says so, from recorded_epoch on */
     uint64_t recorded_epoch;
@@ -99,7 +109,7 @@ struct ag_steward {
     enum ag_agent_state state; /* STARTING, LOCKED, UNLOCKED (registry open), FAILED */
     char reason[256];
     int64_t state_since_ms;
-    struct ag_secret *mac_key;
+    struct ag_secret *mac_key, *audit_key;
     bool want_open; /* the driver shall open the registry */
     struct ag_chan *front;
     uint64_t front_gen;
@@ -123,8 +133,9 @@ struct ag_steward {
     bool quit;
 
     uv_mutex_t reg_lock;
-    struct ag_registry *reg; /* NULL: closed */
-    uint64_t era;            /* counts openings */
+    struct ag_registry *reg;  /* NULL: closed */
+    struct ag_record *record; /* opened and closed with it */
+    uint64_t era;             /* counts openings */
     int64_t observed_base_ms, observed_mono_ms;
 
     struct ag_driver *driver; /* started with the role */
@@ -161,13 +172,20 @@ struct ag_txn {
     struct ag_life life;
     uint64_t era, epoch; /* epoch: of the commit, 0 before */
     bool locked;
+    struct ag_row_deed deed; /* what it is about to do: ag_txn_deed */
 };
 /* Takes the registry and reads its book. era: 0, or that of an earlier part of the same operation.
  * ag_txn_end in every case. errors: LOCKED, REGISTRY, RETRY (locked and opened in between), IO. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *t,
                                              struct antag_fault *fault);
+/* What it will do, for the record: `what` is the staff method, or a name of the agent's own. `subject`: an
+ * application or a profile, "" for none. `handle`: of a key, 0 for none. */
+ANTAG_PRINTF(6, 7)
+void ag_txn_deed(struct ag_txn *t, struct ag_actor by, const char *what, const char *subject,
+                 uint64_t handle, const char *fmt, ...);
+/* Needs a deed. errors: INTERNAL without one; as ag_registry_begin. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_write(struct ag_txn *t, struct antag_fault *fault);
-/* Commits and reads the book again. */
+/* Commits, hands the deed to the record, and reads the book again. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault);
 void ag_txn_end(struct ag_txn *t);
 /* Driver: opens the registry with the key of `st`, removes what a crash left, sets the state. */
@@ -241,17 +259,17 @@ void ag_keepers_lower(struct ag_steward *st, const struct ag_book *b, uint64_t d
 
 /* ---- stops.c */
 /* errors: BUSY when AG_STOPS_MAX stops wait to be recorded. */
-ANTAG_MUST_CHECK enum antag_err ag_stop_add(struct ag_steward *st, uint64_t handle,
-                                            const char *reason, bool unowned, uint64_t *id,
-                                            struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_stop_add(struct ag_steward *st, struct ag_actor by,
+                                            uint64_t handle, const char *reason, bool unowned,
+                                            uint64_t *id, struct antag_fault *fault);
 void ag_stop_recorded(struct ag_steward *st, uint64_t id, uint64_t epoch);
 void ag_stop_leave(struct ag_steward *st, uint64_t id); /* to the driver, which retries */
 /* Is it stopped without a book of `epoch` saying so? */
 bool ag_stop_is_pending(struct ag_steward *st, uint64_t handle, uint64_t epoch);
 size_t ag_stop_pending_count(struct ag_steward *st);
 /* Writes one stop into the registry. errors: as ag_txn_*, KEY_STATE. */
-ANTAG_MUST_CHECK enum antag_err ag_stop_record(struct ag_steward *st, uint64_t handle,
-                                               const char *reason, uint64_t *epoch,
+ANTAG_MUST_CHECK enum antag_err ag_stop_record(struct ag_steward *st, struct ag_actor by,
+                                               uint64_t handle, const char *reason, uint64_t *epoch,
                                                struct antag_fault *fault);
 /* Driver: records what is left to it. True when all are recorded. */
 bool ag_stops_retry(struct ag_steward *st);

@@ -6,8 +6,9 @@
 #include "agent/lib/log.h"
 #include "agent/steward/steward.h"
 
-enum antag_err ag_stop_add(struct ag_steward *st, uint64_t handle, const char *reason, bool unowned,
-                           uint64_t *id, struct antag_fault *fault)
+enum antag_err ag_stop_add(struct ag_steward *st, struct ag_actor by, uint64_t handle,
+                           const char *reason, bool unowned, uint64_t *id,
+                           struct antag_fault *fault)
 {
     enum antag_err err = ANTAG_OK;
 
@@ -21,6 +22,7 @@ enum antag_err ag_stop_add(struct ag_steward *st, uint64_t handle, const char *r
 
         memset(s, 0, sizeof *s);
         s->id = *id = ++st->next_stop_id;
+        s->by = by;
         s->handle = handle;
         s->unowned = unowned;
         snprintf(s->reason, sizeof s->reason, "%s", reason);
@@ -76,12 +78,13 @@ size_t ag_stop_pending_count(struct ag_steward *st)
     return n;
 }
 
-enum antag_err ag_stop_record(struct ag_steward *st, uint64_t handle, const char *reason,
-                              uint64_t *epoch, struct antag_fault *fault)
+enum antag_err ag_stop_record(struct ag_steward *st, struct ag_actor by, uint64_t handle,
+                              const char *reason, uint64_t *epoch, struct antag_fault *fault)
 {
     struct ag_txn t;
     struct ag_row_key row;
     const struct ag_row_key *k;
+    const struct ag_row_profile *p;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
@@ -95,6 +98,9 @@ enum antag_err ag_stop_record(struct ag_steward *st, uint64_t handle, const char
     err = ag_life_step(&t.life, t.book, &row, AG_KEYEV_SUSPEND, true, reason, fault);
     if (err != ANTAG_OK)
         goto out;
+    p = ag_book_profile(t.book, row.profile_id);
+    ag_txn_deed(&t, by, "key_suspend", p == NULL ? "" : p->name, handle, "version %u: %s",
+                row.version, reason[0] == '\0' ? "no reason given" : reason);
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
@@ -123,7 +129,7 @@ bool ag_stops_retry(struct ag_steward *st)
         uv_mutex_unlock(&st->lock);
         if (!mine)
             continue;
-        if (ag_stop_record(st, s.handle, s.reason, &epoch, &fault) == ANTAG_OK) {
+        if (ag_stop_record(st, s.by, s.handle, s.reason, &epoch, &fault) == ANTAG_OK) {
             ag_log(AG_LOG_INFO, "stop.recorded", AG_F_UINT("handle", s.handle));
             ag_stop_recorded(st, s.id, epoch);
         } else {

@@ -2,6 +2,7 @@
  * on this registry, taken from the monotonic clock, so that a clock that jumps ends nothing. */
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/record.h"
 #include "agent/steward/steward.h"
 
 #define TICK_MS    60000
@@ -13,19 +14,23 @@ static bool has_timer(const struct ag_row_key *k)
     return k->state == AG_KEY_RETIRING || k->state == AG_KEY_RETIRED;
 }
 
-static enum antag_err tick_keys(struct ag_txn *t, bool *writing, struct antag_fault *fault)
+/* One key a transaction, so that each has its line in the record. *written: it was one. */
+static enum antag_err tick_keys(struct ag_txn *t, bool *written, struct antag_fault *fault)
 {
     enum antag_err err = ANTAG_OK;
 
-    for (size_t i = 0; i < t->book->key_count && err == ANTAG_OK; i++) {
+    for (size_t i = 0; i < t->book->key_count && err == ANTAG_OK && !*written; i++) {
         struct ag_row_key row = t->book->keys[i];
+        const struct ag_row_profile *p = ag_book_profile(t->book, row.profile_id);
 
         if (!has_timer(&row) ||
             ag_life_step(&t->life, t->book, &row, AG_KEYEV_TICK, true, NULL, fault) != ANTAG_OK)
             continue;
-        if (!*writing && (err = ag_txn_write(t, fault)) != ANTAG_OK)
+        *written = true;
+        ag_txn_deed(t, ag_actor_agent, "agent.key_time", p == NULL ? "" : p->name, row.id,
+                    "version %u is %s", row.version, ag_key_state_name(row.state));
+        if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
             break;
-        *writing = true;
         ag_log(AG_LOG_INFO, "key.time", AG_F_UINT("handle", row.id),
                AG_F_UINT("version", row.version), AG_F_TEXT("state", ag_key_state_name(row.state)));
         err = ag_registry_put_key(t->st->reg, &row, fault);
@@ -33,49 +38,68 @@ static enum antag_err tick_keys(struct ag_txn *t, bool *writing, struct antag_fa
     return err;
 }
 
-static enum antag_err tick_antom_keys(struct ag_txn *t, bool *writing, struct antag_fault *fault)
+static enum antag_err tick_antom_keys(struct ag_txn *t, bool *written, struct antag_fault *fault)
 {
     enum antag_err err = ANTAG_OK;
 
-    for (size_t i = 0; i < t->book->antom_key_count && err == ANTAG_OK; i++) {
+    for (size_t i = 0; i < t->book->antom_key_count && err == ANTAG_OK && !*written; i++) {
         struct ag_row_antom_key row = t->book->antom_keys[i];
+        const struct ag_row_profile *p = ag_book_profile(t->book, row.profile_id);
+        const char *state;
 
         if (row.state != AG_ANTOM_KEY_RETIRING ||
             ag_life_antom_step(&t->life, &row, AG_ANTOMEV_TICK, fault) != ANTAG_OK)
             continue;
-        if (!*writing && (err = ag_txn_write(t, fault)) != ANTAG_OK)
+        *written = true;
+        state = ag_antom_key_state_name(row.state);
+        ag_txn_deed(t, ag_actor_agent, "agent.antom_key_time", p == NULL ? "" : p->name, 0,
+                    "version %u is %s", row.version, state);
+        if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
             break;
-        *writing = true;
         ag_log(AG_LOG_INFO, "antom_key.time", AG_F_UINT("id", row.id),
-               AG_F_UINT("version", row.version),
-               AG_F_TEXT("state", ag_antom_key_state_name(row.state)));
+               AG_F_UINT("version", row.version), AG_F_TEXT("state", state));
         err = ag_registry_put_antom_key(t->st->reg, &row, fault);
     }
     return err;
 }
 
-int64_t ag_tick(struct ag_steward *st, int64_t now_mono_ms)
+/* What is due first. *more: there may be more. */
+static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_fault *fault)
 {
     struct ag_txn t;
-    struct antag_fault fault = {0};
-    bool writing = false;
+    bool written = false, persist;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, &fault)) != ANTAG_OK)
+    *more = false;
+    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
+        (err = tick_keys(&t, &written, fault)) != ANTAG_OK ||
+        (err = tick_antom_keys(&t, &written, fault)) != ANTAG_OK)
         goto out;
-    if ((err = tick_keys(&t, &writing, &fault)) != ANTAG_OK)
-        goto out;
-    if ((err = tick_antom_keys(&t, &writing, &fault)) != ANTAG_OK)
-        goto out;
-    if (!writing && t.life.observed_ms - ag_registry_observed_ms(st->reg) >= PERSIST_MS) {
-        if ((err = ag_txn_write(&t, &fault)) != ANTAG_OK)
+    *more = written;
+    persist = t.life.observed_ms - ag_registry_observed_ms(st->reg) >= PERSIST_MS;
+    if (!written && persist) {
+        ag_txn_deed(&t, ag_actor_agent, "agent.time", "", 0, "observed running time, %lld s",
+                    (long long)(t.life.observed_ms / 1000));
+        if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
             goto out;
-        writing = true;
     }
-    if (writing)
-        err = ag_txn_commit(&t, &fault);
+    if (written || persist)
+        err = ag_txn_commit(&t, fault);
+    else
+        ag_record_copy(st); /* what the disk did not take before */
 out:
     ag_txn_end(&t);
+    return err;
+}
+
+int64_t ag_tick(struct ag_steward *st, int64_t now_mono_ms)
+{
+    struct antag_fault fault = {0};
+    enum antag_err err = ANTAG_OK;
+    bool more = true;
+
+    while (more && err == ANTAG_OK)
+        err = tick_once(st, &more, &fault);
     if (err != ANTAG_OK)
         ag_log_fault(AG_LOG_ERROR, "tick", &fault);
     return now_mono_ms + TICK_MS;

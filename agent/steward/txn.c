@@ -1,9 +1,11 @@
 /* txn: the registry under its lock: opening, the frame of every operation on it, closing. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/record.h"
 #include "agent/steward/steward.h"
 
 int64_t ag_observed_now_ms(struct ag_steward *st)
@@ -29,14 +31,49 @@ enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *
                                "the agent was locked meanwhile; nothing was changed");
     t->era = st->era;
     ag_life_init(&t->life, &conf, ag_clock_wall_ms(), ag_observed_now_ms(st));
-    if ((err = ag_book_load(st->reg, &t->book, fault)) != ANTAG_OK && fault != NULL)
+    if ((err = ag_book_load(st->reg, &t->book, fault)) == ANTAG_OK)
+        t->book->behind = ag_record_behind(st);
+    else if (fault != NULL)
         ag_log_fault(AG_LOG_ERROR, "registry.read", fault);
     return err;
 }
 
+void ag_txn_deed(struct ag_txn *t, struct ag_actor by, const char *what, const char *subject,
+                 uint64_t handle, const char *fmt, ...)
+{
+    struct ag_row_deed *d = &t->deed;
+    va_list args;
+
+    *d = (struct ag_row_deed){.at_ms = t->life.now_ms,
+                              .uid = by.by_agent ? 0 : by.uid,
+                              .by_agent = by.by_agent,
+                              .handle = handle};
+    snprintf(d->what, sizeof d->what, "%s", what);
+    snprintf(d->subject, sizeof d->subject, "%s", subject);
+    va_start(args, fmt);
+    vsnprintf(d->detail, sizeof d->detail, fmt, args);
+    va_end(args);
+}
+
 enum antag_err ag_txn_write(struct ag_txn *t, struct antag_fault *fault)
 {
+    if (t->deed.what[0] == '\0')
+        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL,
+                               "a change was about to be made without a line for the record");
     return ag_registry_begin(t->st->reg, fault);
+}
+
+/* The deed goes in last: then its row has the transaction's own epoch. */
+static enum antag_err commit(struct ag_steward *st, struct ag_row_deed *deed, uint64_t *epoch,
+                             struct antag_fault *fault)
+{
+    enum antag_err err = ag_record_write(st, deed, fault);
+
+    if (err == ANTAG_OK)
+        err = ag_registry_commit(st->reg, epoch, fault);
+    if (err == ANTAG_OK)
+        ag_record_copy(st);
+    return err;
 }
 
 enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
@@ -45,7 +82,7 @@ enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
     enum antag_err err;
 
     ag_registry_set_observed_ms(t->st->reg, t->life.observed_ms);
-    if ((err = ag_registry_commit(t->st->reg, &t->epoch, fault)) != ANTAG_OK) {
+    if ((err = commit(t->st, &t->deed, &t->epoch, fault)) != ANTAG_OK) {
         if (fault != NULL)
             ag_log_fault(AG_LOG_ERROR, "registry.commit", fault);
         return err;
@@ -53,6 +90,7 @@ enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
     if ((err = ag_book_load(t->st->reg, &book, fault)) != ANTAG_OK)
         return err;
     ag_book_free(t->book);
+    book->behind = ag_record_behind(t->st);
     t->book = book;
     return ANTAG_OK;
 }
@@ -72,6 +110,8 @@ void ag_txn_end(struct ag_txn *t)
 static enum antag_err remove_intents(struct ag_steward *st, struct ag_book *b,
                                      struct antag_fault *fault)
 {
+    struct ag_row_deed deed = {
+        .at_ms = ag_clock_wall_ms(), .by_agent = true, .what = "agent.cleanup"};
     uint64_t epoch;
     enum antag_err err;
 
@@ -85,8 +125,10 @@ static enum antag_err remove_intents(struct ag_steward *st, struct ag_book *b,
                AG_F_UINT("version", b->intents[i].version));
         err = ag_registry_delete_intent(st->reg, b->intents[i].id, fault);
     }
+    snprintf(deed.detail, sizeof deed.detail, "%zu keys that were being made when the agent ended",
+             b->intent_count);
     if (err == ANTAG_OK)
-        err = ag_registry_commit(st->reg, &epoch, fault);
+        err = commit(st, &deed, &epoch, fault);
     if (err != ANTAG_OK)
         ag_registry_rollback(st->reg);
     return err;
@@ -112,6 +154,8 @@ static enum antag_err open_registry(struct ag_steward *st, const struct ag_secre
         st->reg = NULL;
         return err;
     }
+    ag_record_open(st);
+    b->behind = ag_record_behind(st);
     /* A full disk must not keep a good registry from signing: the leftovers do no harm. */
     if (remove_intents(st, b, &cleaning) != ANTAG_OK)
         ag_log_fault(AG_LOG_ERROR, "registry.cleaning", &cleaning);
@@ -149,17 +193,20 @@ void ag_registry_start(struct ag_steward *st)
 
 void ag_registry_stop(struct ag_steward *st)
 {
-    struct ag_secret *mac;
+    struct ag_secret *mac, *audit;
 
     uv_mutex_lock(&st->reg_lock);
+    ag_record_close(st);
     if (st->reg != NULL)
         ag_registry_close(st->reg);
     st->reg = NULL;
     uv_mutex_lock(&st->lock);
     mac = st->mac_key;
-    st->mac_key = NULL;
+    audit = st->audit_key;
+    st->mac_key = st->audit_key = NULL;
     uv_mutex_unlock(&st->lock);
     uv_mutex_unlock(&st->reg_lock);
     ag_secret_free(mac);
+    ag_secret_free(audit);
     ag_book_publish(st, NULL);
 }

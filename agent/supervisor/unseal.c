@@ -187,6 +187,7 @@ void ag_unseal_release(struct ag_run *r)
     if (steward->child != NULL) {
         ag_give_subkey(steward->child, r->root, "registry:seal");
         ag_give_subkey(steward->child, r->root, "registry:mac");
+        ag_give_subkey(steward->child, r->root, "audit:steward");
         ag_child_event(steward->child, "unlocked");
     }
     for_keepers(r, ag_slot_start);

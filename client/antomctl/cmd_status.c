@@ -78,10 +78,15 @@ enum antag_err ctl_run_status(struct ctl *c, json_t **result, struct antag_fault
 static void put_state(struct ctl *c, const json_t *status)
 {
     static const struct ctl_column columns[] = {
-        {"agent", "state", CTL_AS_STATE},   {"reason", "reason", CTL_AS_TEXT},
-        {"since", "since_ms", CTL_AS_TIME}, {"version", "version", CTL_AS_TEXT},
-        {"pid", "pid", CTL_AS_INT},         {"home", "home", CTL_AS_TEXT},
-        {"seal", "seal", CTL_AS_TEXT},      {"epoch", "epoch", CTL_AS_INT},
+        {"agent", "state", CTL_AS_STATE},
+        {"reason", "reason", CTL_AS_TEXT},
+        {"since", "since_ms", CTL_AS_TIME},
+        {"version", "version", CTL_AS_TEXT},
+        {"pid", "pid", CTL_AS_INT},
+        {"home", "home", CTL_AS_TEXT},
+        {"seal", "seal", CTL_AS_TEXT},
+        {"epoch", "epoch", CTL_AS_INT},
+        {"epoch of the record", "record_epoch", CTL_AS_INT},
         {NULL, NULL, CTL_AS_TEXT},
     };
 
@@ -97,6 +102,7 @@ static const char *mend(const char *name)
         {"PROFILE_INCOMPLETE", "profile set %s --client-id ID"},
         {"NO_ACTIVE_KEY", "key generate %s"},
         {"NO_ANTOM_KEY", "antom-key add %s --file FILE"},
+        {"ROLLED_BACK", "doctor"},
         {"KEY_STATE", "key list %s"},
         {"LOCKED", "unlock"},
         {"BACKEND", "doctor"},

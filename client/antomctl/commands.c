@@ -112,6 +112,18 @@ const struct ctl_command ctl_commands[] = {
         .example = "version",
     },
     {
+        .words = "registry confirm",
+        .options = ARGS({"--record-epoch", "N", CTL_UINT, true, "record_epoch",
+                         "the epoch that the record knows, as status shows it"},
+                        {"--reason", "TEXT", CTL_TEXT, true, "reason",
+                         "why it is older: a restore, for instance"}),
+        .method = "registry_confirm",
+        .view = &ctl_view_confirmed,
+        .help = "Confirm a registry that is older than the record; live profiles sign again",
+        .example =
+            "registry confirm --record-epoch 42 --reason 'restored from the backup of Monday'",
+    },
+    {
         .words = "lock",
         .method = "lock",
         .view = &ctl_view_state,

@@ -205,6 +205,10 @@ const struct ctl_view ctl_view_fences = {
     .empty_next = NULL,
 };
 
+/* ---- the registry */
+
+const struct ctl_view ctl_view_confirmed = {.columns = COLUMNS({"epoch", "epoch", CTL_AS_INT})};
+
 /* ---- lock and unlock */
 
 static void after_state(struct ctl *c, const json_t *result)

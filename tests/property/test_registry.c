@@ -149,6 +149,9 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
     case AG_KIND_INTENT:
         return was->intent.version == is->intent.version &&
                was->intent.profile_id == is->intent.profile_id;
+    case AG_KIND_DEED: /* nothing of it ever changes */
+        return was->deed.epoch == is->deed.epoch && was->deed.uid == is->deed.uid &&
+               same_text(was->deed.what, is->deed.what);
     default:
         return was->grant.profile_id == is->grant.profile_id;
     }
@@ -160,7 +163,7 @@ static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
 
     if (kind == AG_KIND_KEY && r->key.state == AG_KEY_DESTROYED && r->key.sealed_len > 0)
         return false;
-    if (kind != AG_KIND_APP && kind != AG_KIND_STAFF &&
+    if (kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
         model_find(kind == AG_KIND_PROFILE ? AG_KIND_APP : AG_KIND_PROFILE, parent(kind, r)) ==
             NULL)
         return false;
@@ -222,6 +225,11 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         r->intent.profile_id = owner;
         r->intent.version = version;
         strcpy(r->intent.keyring, "soft");
+        break;
+    case AG_KIND_DEED:
+        r->deed.epoch = 1 + draw(3);
+        r->deed.uid = (uint32_t)draw(2);
+        strcpy(r->deed.what, draw(2) ? "key_set" : "lock");
         break;
     default:
         r->grant.profile_id = owner;
@@ -292,8 +300,9 @@ static bool put_one(enum ag_kind_id kind, bool careful)
 
 static bool delete_one(bool careful)
 {
-    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT, AG_KIND_FENCE, AG_KIND_INTENT};
-    enum ag_kind_id kind = kinds[draw(3)];
+    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT, AG_KIND_FENCE, AG_KIND_INTENT,
+                                            AG_KIND_DEED};
+    enum ag_kind_id kind = kinds[draw(4)];
     uint64_t id = 1 + draw(now->last[kind] + 2);
     bool there = model_find(kind, id) != NULL;
     enum antag_err err;

@@ -346,7 +346,8 @@ static void test_too_long(void)
     char *text = malloc(AG_LINE_MAX + 1);
     struct antag_fault fault = {.err = ANTAG_OK};
     struct ag_log_field fields[] = {AG_F_TEXT("x", text), {.kind = AG_LF_END}};
-    struct ag_chain_record records[] = {{"sign", fields + 1}, {"sign", fields}};
+    struct ag_chain_record records[] = {{.type = "sign", .fields = fields + 1},
+                                        {.type = "sign", .fields = fields}};
     uint64_t seq;
 
     memset(text, 'a', AG_LINE_MAX);

@@ -124,7 +124,7 @@ static void make_readable(void)
 }
 static void make_newer(void)
 {
-    CU_ASSERT_EQUAL(reg_attack(place.path, "PRAGMA user_version=2"), SQLITE_OK);
+    CU_ASSERT_EQUAL(reg_attack(place.path, "PRAGMA user_version=99"), SQLITE_OK);
 }
 static void make_schema_zero(void)
 {
@@ -153,7 +153,7 @@ static void test_open_refusals(void)
         {"folder", make_folder, ANTAG_ERR_IO, "not an ordinary file"},
         {"symbolic link", make_link, ANTAG_ERR_IO, "not an ordinary file"},
         {"readable by a group", make_readable, ANTAG_ERR_REGISTRY, "mode 0640 and must have 0600"},
-        {"newer schema", make_newer, ANTAG_ERR_REGISTRY, "schema 2"},
+        {"newer schema", make_newer, ANTAG_ERR_REGISTRY, "schema 99"},
         {"schema 0", make_schema_zero, ANTAG_ERR_REGISTRY, "header"},
         {"another program's", make_foreign, ANTAG_ERR_REGISTRY, "header"},
         {"another root key's", make_other_key, ANTAG_ERR_REGISTRY, "table meta, row 1"},
@@ -268,6 +268,7 @@ static void test_maximal_rows(void)
         {AG_KIND_STAFF, "roles"},
         {AG_KIND_INTENT, "profile_id"},
         {AG_KIND_GRANT, "profile_id who ops"},
+        {AG_KIND_DEED, "epoch"},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 
@@ -290,6 +291,9 @@ static void test_maximal_rows(void)
             break;
         case AG_KIND_GRANT:
             row->grant = (struct ag_row_grant){.profile_id = 5, .who = AG_WHO_UNIT, .ops = 7};
+            break;
+        case AG_KIND_DEED:
+            row->deed.epoch = 1;
             break;
         case AG_KIND_FENCE:
             row->fence.profile_id = 5;
@@ -964,6 +968,7 @@ static struct ag_kind old_kinds[AG_KIND_COUNT];
 static struct ag_col old_cols[2][32];
 static char old_sql[16 * 1024];
 static const char *old_steps[2];
+static char to_two[4 * 1024];
 static const char add_columns[] =
     "ALTER TABLE app ADD COLUMN description TEXT NOT NULL DEFAULT 'from before';"
     "ALTER TABLE staff ADD COLUMN mail TEXT NOT NULL DEFAULT '';";
@@ -997,7 +1002,9 @@ static void make_schemas(struct ag_schema *one, struct ag_schema *two)
     cut("  description TEXT NOT NULL,\n");
     cut(",\n  mail TEXT NOT NULL");
     old_steps[0] = old_sql;
-    old_steps[1] = add_columns;
+    CU_ASSERT_FATAL(snprintf(to_two, sizeof(to_two), "%s%s", add_columns,
+                             ag_registry_schema.steps[1]) < (int)sizeof(to_two));
+    old_steps[1] = to_two;
     *one = (struct ag_schema){1, old_steps, old_kinds};
     *two = (struct ag_schema){2, old_steps, old_kinds};
 }
@@ -1055,7 +1062,7 @@ static void test_migration_refused(void)
     OK(ag_registry_open_as(place.path, place.key, &one, &reg, F));
     ag_registry_close(reg);
     reg = NULL;
-    old_steps[1] = add_columns;
+    old_steps[1] = to_two;
     CU_ASSERT_EQUAL(reg_attack(place.path, "UPDATE app SET type='x' WHERE id=2"), SQLITE_OK);
     CU_ASSERT_EQUAL(ag_registry_open_as(place.path, place.key, &two, &reg, F), ANTAG_ERR_REGISTRY);
     CU_ASSERT_PTR_NOT_NULL(strstr(place.fault.text, "table app, row 2"));

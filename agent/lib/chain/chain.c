@@ -91,18 +91,25 @@ enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record 
     struct ag_line_head head;
     struct ag_lines before;
     enum antag_err err;
-    uint64_t held, since;
+    uint64_t held, since_before, appended;
     bool idle;
 
     pthread_mutex_lock(&c->lock);
     head = c->head;
     before = c->pending;
     held = c->held;
-    since = c->since_checkpoint;
+    since_before = c->since_checkpoint;
+    appended = c->appended;
     idle = before.len == 0;
     err = may_append(c, fault);
     for (size_t i = 0; i < count && err == ANTAG_OK; i++) {
+        uint64_t since = c->since_checkpoint;
+
         err = ag_chain_add_line(c, &c->pending, records[i].type, records[i].fields);
+        if (records[i].quiet)
+            c->since_checkpoint = since;
+        else
+            c->appended++;
         if (err != ANTAG_OK)
             (void)antag_fault_set(fault, err, NULL, "a line of the record cannot be made");
     }
@@ -113,7 +120,8 @@ enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record 
         c->pending.len = before.len;
         c->pending.count = before.count;
         c->held = held;
-        c->since_checkpoint = since;
+        c->since_checkpoint = since_before;
+        c->appended = appended;
     }
     if (err == ANTAG_OK && idle)
         pthread_cond_signal(&c->wake);
@@ -135,6 +143,9 @@ void ag_chain_status(struct ag_chain *c, struct ag_chain_status *out)
     out->seq = c->head.seq;
     memcpy(out->hash, c->head.hash, sizeof out->hash);
     out->recorded = atomic_load(&c->recorded);
+    out->safe_seq = c->safe.seq;
+    memcpy(out->safe_hash, c->safe.hash, sizeof out->safe_hash);
+    out->appended = c->appended;
     out->segment = c->segment;
     out->refusing = atomic_load(&c->stuck) || c->low;
     if (out->refusing)

@@ -58,6 +58,7 @@ void ag_chain_close(struct ag_chain *c);
 struct ag_chain_record {
     const char *type;                  /* [a-z]+, at most AG_LINE_TYPE_MAX */
     const struct ag_log_field *fields; /* ends with AG_LF_END */
+    bool quiet; /* no reason for a checkpoint, nor for others to note the head: it notes theirs */
 };
 /* All of them or none, side by side: the first has number *first, each other one more. Any thread.
  * errors: AUDIT, whose text says what keeps the chain from taking lines; NO_MEMORY. */
@@ -70,6 +71,9 @@ enum ag_fate ag_chain_fate(const struct ag_chain *c, uint64_t seq);
 struct ag_chain_status {
     uint64_t seq, recorded; /* last line; last recorded one */
     uint8_t hash[AG_LINE_HASH];
+    uint64_t safe_seq; /* the last line known to be on the disk, whatever the durability; 0: none */
+    uint8_t safe_hash[AG_LINE_HASH];
+    uint64_t appended; /* lines that were not quiet, by this writer */
     uint32_t segment;
     bool refusing;                      /* appends are refused */
     char why[ANTAG_FAULT_TEXT_MAX + 1]; /* when refusing */

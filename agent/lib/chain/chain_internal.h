@@ -29,6 +29,8 @@ struct ag_chain {
 
     /* under the lock */
     struct ag_line_head head; /* of the last line */
+    struct ag_line_head safe; /* of the last one on the disk */
+    uint64_t appended;        /* lines that were not quiet */
     struct ag_lines pending;  /* rendered, not yet the thread's */
     uint64_t held;            /* bytes of lines in memory */
     bool low;                 /* the reserve is in use */
@@ -41,11 +43,11 @@ struct ag_chain {
 
     /* the thread's */
     struct ag_chain_file file;
-    struct ag_lines unsafe; /* not known to be on the disk */
-    size_t written;         /* bytes of those that stand in the open segment */
-    uint64_t unsafe_seq;    /* last line of unsafe, or of what is on the disk */
-    int64_t sync_at;        /* monotonic ms; 0: nothing waits for it */
-    bool full;              /* a rotate line is the last in unsafe */
+    struct ag_lines unsafe;          /* not known to be on the disk */
+    size_t written;                  /* bytes of those that stand in the open segment */
+    struct ag_line_head unsafe_head; /* last line of unsafe, or of what is on the disk */
+    int64_t sync_at;                 /* monotonic ms; 0: nothing waits for it */
+    bool full;                       /* a rotate line is the last in unsafe */
     struct ag_lines
         opening; /* the first line of the segment that is being made, until it stands there */
     uint32_t opening_number;

@@ -43,10 +43,10 @@ static void set_recorded(struct ag_chain *c)
     pthread_mutex_lock(&c->lock);
     was_stuck = atomic_exchange(&c->stuck, false);
     pthread_mutex_unlock(&c->lock);
-    atomic_store(&c->recorded, c->unsafe_seq);
+    atomic_store(&c->recorded, c->unsafe_head.seq);
     if (was_stuck)
         ag_log(AG_LOG_WARN, "audit.goes_on", AG_F_TEXT("chain", c->conf.name),
-               AG_F_UINT("seq", c->unsafe_seq));
+               AG_F_UINT("seq", c->unsafe_head.seq));
     tell(c);
 }
 
@@ -160,7 +160,7 @@ static enum antag_err make_opening(struct ag_chain *c, uint32_t number)
     f[n] = (struct ag_log_field){.kind = AG_LF_END};
     err = ag_chain_add_line(c, &c->opening, "segment", f);
     c->opening_number = number;
-    c->unsafe_seq = c->head.seq;
+    c->unsafe_head = c->head;
 out:
     pthread_mutex_unlock(&c->lock);
     return err;
@@ -189,6 +189,7 @@ static void all_is_safe(struct ag_chain *c)
     pthread_mutex_lock(&c->lock);
     c->held -= c->unsafe.len + c->opening.len;
     c->segment = c->file.number;
+    c->safe = c->unsafe_head;
     pthread_mutex_unlock(&c->lock);
     ag_lines_clear(&c->unsafe);
     ag_lines_clear(&c->opening);
@@ -225,7 +226,7 @@ static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, si
     *found = head.seq > 0;
     if (*found) {
         pthread_mutex_lock(&c->lock);
-        c->head = head;
+        c->head = c->safe = c->unsafe_head = head;
         pthread_mutex_unlock(&c->lock);
     }
     return ANTAG_OK;
@@ -314,7 +315,7 @@ static enum antag_err take_pending(struct ag_chain *c, bool closing)
                                 (const struct ag_log_field[]){AG_F_UINT("next", c->file.number + 1),
                                                               {.kind = AG_LF_END}});
     c->full = c->full || (fills && err == ANTAG_OK);
-    c->unsafe_seq = c->head.seq;
+    c->unsafe_head = c->head;
 out:
     pthread_mutex_unlock(&c->lock);
     return err;

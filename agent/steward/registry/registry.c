@@ -201,6 +201,7 @@ void ag_registry_rollback(struct ag_registry *r)
         r->saved[i] = (struct ag_regset){0}; /* transferred */
     }
     r->in_transaction = r->failed = r->erased = false;
+    r->least_epoch = 0;
 }
 
 /* Sealed bytes that were taken away leave the WAL too. What was committed stays committed when this
@@ -244,13 +245,14 @@ static void committed(struct ag_registry *r, const struct meta *m)
     drop_saved(r);
     r->erase_pending = r->erase_pending || r->erased;
     r->in_transaction = r->erased = false;
+    r->least_epoch = 0;
     wipe_log(r);
 }
 
 enum antag_err ag_registry_commit(struct ag_registry *r, uint64_t *epoch, struct antag_fault *fault)
 {
     struct meta m = {.schema = r->schema,
-                     .epoch = (int64_t)r->epoch + 1,
+                     .epoch = (int64_t)ag_registry_next_epoch(r),
                      .observed_ms = r->observed_ms,
                      .created_at_ms = r->created_at_ms};
     enum antag_err err;
@@ -277,6 +279,30 @@ enum antag_err ag_registry_commit(struct ag_registry *r, uint64_t *epoch, struct
 uint64_t ag_registry_epoch(const struct ag_registry *r)
 {
     return r->epoch;
+}
+
+uint64_t ag_registry_next_epoch(const struct ag_registry *r)
+{
+    return r->epoch + 1 > r->least_epoch ? r->epoch + 1 : r->least_epoch;
+}
+
+void ag_registry_raise_epoch(struct ag_registry *r, uint64_t epoch)
+{
+    r->least_epoch = epoch;
+}
+
+bool ag_registry_next_deed(const struct ag_registry *r, uint64_t after, uint64_t *id)
+{
+    const struct ag_regmac *at = ag_regset_after(&r->sets[AG_KIND_DEED], after);
+
+    if (at != NULL)
+        *id = at->id;
+    return at != NULL;
+}
+
+uint64_t ag_registry_last_deed(const struct ag_registry *r)
+{
+    return r->sets[AG_KIND_DEED].last_id;
 }
 
 int64_t ag_registry_observed_ms(const struct ag_registry *r)

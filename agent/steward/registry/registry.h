@@ -5,8 +5,8 @@
  * order, so that a row edited, removed, added or replaced by its own older version is found when the
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
- * Tables (schema 1): meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff,
- * key_intent. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
+ * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
+ * schema 2 deed. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
  * never used again either, destroyed keys keep their rows. */
 #ifndef AG_REGISTRY_H
 #define AG_REGISTRY_H
@@ -21,7 +21,8 @@
 
 struct ag_registry;
 
-#define AG_REGISTRY_SCHEMA 1
+#define AG_REGISTRY_SCHEMA 2
+#define AG_DEED_MAX        32 /* bytes of ag_row_deed.what */
 
 /* Make the file (0600), schema and meta row, epoch 1, with one member of staff with all staff roles.
  * errors: IO, NO_MEMORY, EXISTS. A file that is there is replaced only through ag_home_make's rules,
@@ -45,6 +46,9 @@ ANTAG_MUST_CHECK enum antag_err ag_registry_commit(struct ag_registry *r, uint64
                                                    struct antag_fault *fault);
 void ag_registry_rollback(struct ag_registry *r); /* nothing when none is open */
 uint64_t ag_registry_epoch(const struct ag_registry *r);
+/* Within a transaction: the epoch it will have; and to make it at least `epoch`. */
+uint64_t ag_registry_next_epoch(const struct ag_registry *r);
+void ag_registry_raise_epoch(struct ag_registry *r, uint64_t epoch);
 
 /* Observed running time of all agents on this registry, ms; stored on every commit. Timers that destroy
  * or end an overlap count it, so that a clock that jumps destroys nothing. */
@@ -118,13 +122,26 @@ struct ag_row_intent {
     uint32_t version;
     char keyring[ANTAG_KEYRING_MAX + 1];
 };
+/* What a transaction did, on its way to the steward's chain of the record: written by the transaction itself,
+ * copied to the chain in order of id afterwards, and removed by a later one. */
+struct ag_row_deed {
+    uint64_t id;
+    uint64_t epoch; /* of the transaction */
+    int64_t at_ms;
+    uint32_t uid; /* who asked; without meaning when by_agent */
+    bool by_agent;
+    char what[AG_DEED_MAX + 1]; /* [a-z_.]: the staff method, or what the agent did by itself */
+    char subject[ANTAG_PROFILE_MAX + 1]; /* application or profile; "": none */
+    uint64_t handle;                     /* of the key; 0: none */
+    char detail[ANTAG_TEXT_MAX + 1];
+};
 
-/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, grant):
+/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, intent:  ag_registry_delete_K(r, id, fault).
+ * and for grant, fence, intent, deed:  ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
  * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
@@ -148,6 +165,7 @@ AG_REGISTRY_KIND(antom_key, struct ag_row_antom_key)
 AG_REGISTRY_KIND(fence, struct ag_row_fence)
 AG_REGISTRY_KIND(staff, struct ag_row_staff)
 AG_REGISTRY_KIND(intent, struct ag_row_intent)
+AG_REGISTRY_KIND(deed, struct ag_row_deed)
 AG_REGISTRY_KIND(grant, struct ag_grant)
 #undef AG_REGISTRY_KIND
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
@@ -156,7 +174,13 @@ ANTAG_MUST_CHECK enum antag_err ag_registry_delete_fence(struct ag_registry *r, 
                                                          struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
                                                           struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_deed(struct ag_registry *r, uint64_t id,
+                                                        struct antag_fault *fault);
 void ag_grant_fini(struct ag_grant *g);
+
+/* The first deed with an id above `after`; false: there is none. And the largest id ever used. */
+bool ag_registry_next_deed(const struct ag_registry *r, uint64_t after, uint64_t *id);
+uint64_t ag_registry_last_deed(const struct ag_registry *r);
 
 /* Look-ups. errors: NOT_FOUND naming what was looked for, REGISTRY. */
 ANTAG_MUST_CHECK enum antag_err ag_registry_find_app(struct ag_registry *r, const char *name,

@@ -34,6 +34,7 @@ enum ag_kind_id {
     AG_KIND_STAFF,
     AG_KIND_INTENT,
     AG_KIND_GRANT,
+    AG_KIND_DEED, /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -47,6 +48,7 @@ union ag_regrow {
     struct ag_row_staff staff;
     struct ag_row_intent intent;
     struct ag_row_grant grant;
+    struct ag_row_deed deed;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };
@@ -137,6 +139,7 @@ struct ag_registry {
     const struct ag_schema *plan;
     int schema; /* of the file; below the plan's only while it is being migrated */
     uint64_t epoch;
+    uint64_t least_epoch; /* of the open transaction; 0: any */
     int64_t observed_ms, created_at_ms;
     uint8_t digests[AG_DIGEST_COUNT][AG_MAC_LEN];
     uint8_t meta_mac[AG_MAC_LEN];

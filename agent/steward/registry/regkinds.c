@@ -80,6 +80,16 @@
     R(TEXT, methods, FREE, 1)                                                                      \
     R(TEXT, paths, FREE, 1)
 
+#define DEED_COLS(R)                                                                               \
+    R(U64, epoch, FIXED, 2)                                                                        \
+    R(I64, at_ms, FIXED, 2)                                                                        \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(BOOL, by_agent, FIXED, 2)                                                                    \
+    R(TEXT, what, FIXED, 2)                                                                        \
+    R(TEXT, subject, FIXED, 2)                                                                     \
+    R(U64, handle, FIXED, 2)                                                                       \
+    R(TEXT, detail, FIXED, 2)
+
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
 #define FITS_I64(f)   (FIELD_SIZE(f) == 8)
@@ -133,6 +143,10 @@ static const struct ag_col intent_cols[] = {INTENT_COLS(COLUMN)};
 GRANT_COLS(FITS)
 static const struct ag_col grant_cols[] = {GRANT_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_deed
+DEED_COLS(FITS)
+static const struct ag_col deed_cols[] = {DEED_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -154,6 +168,7 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
                         COLS(intent_cols)},
     [AG_KIND_GRANT] = {"caller_grant", "grant", sizeof(struct ag_row_grant), 1, AG_KIND_GRANT,
                        COLS(grant_cols)},
+    [AG_KIND_DEED] = {"deed", "deed", sizeof(struct ag_row_deed), 2, AG_KIND_DEED, COLS(deed_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -165,3 +180,4 @@ ID_FIRST(struct ag_row_fence);
 ID_FIRST(struct ag_row_staff);
 ID_FIRST(struct ag_row_intent);
 ID_FIRST(struct ag_row_grant);
+ID_FIRST(struct ag_row_deed);

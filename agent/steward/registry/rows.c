@@ -399,6 +399,7 @@ TYPED(antom_key, AG_KIND_ANTOM_KEY, struct ag_row_antom_key)
 TYPED(fence, AG_KIND_FENCE, struct ag_row_fence)
 TYPED(staff, AG_KIND_STAFF, struct ag_row_staff)
 TYPED(intent, AG_KIND_INTENT, struct ag_row_intent)
+TYPED(deed, AG_KIND_DEED, struct ag_row_deed)
 
 enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
                                         struct antag_fault *fault)
@@ -416,4 +417,10 @@ enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
                                          struct antag_fault *fault)
 {
     return ag_rows_delete(r, AG_KIND_INTENT, id, fault);
+}
+
+enum antag_err ag_registry_delete_deed(struct ag_registry *r, uint64_t id,
+                                       struct antag_fault *fault)
+{
+    return ag_rows_delete(r, AG_KIND_DEED, id, fault);
 }

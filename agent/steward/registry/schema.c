@@ -148,7 +148,22 @@ static const char schema_1[] =
     "  UNIQUE (profile_id, version)\n"
     ") STRICT;\n";
 
-static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1};
+/* What each transaction did, until it stands in the steward's chain of the record. */
+static const char schema_2[] =
+    "CREATE TABLE deed (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  epoch INTEGER NOT NULL CONSTRAINT \"epochs begin with 1\" CHECK (epoch >= 1),\n"
+    "  at_ms INTEGER NOT NULL,\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  by_agent INTEGER NOT NULL CHECK (by_agent IN (0, 1)),\n"
+    "  what TEXT NOT NULL CONSTRAINT \"a deed is named\" CHECK (what <> ''),\n"
+    "  subject TEXT NOT NULL,\n"
+    "  handle INTEGER NOT NULL,\n"
+    "  detail TEXT NOT NULL\n"
+    ") STRICT;\n";
+
+static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1, schema_2};
 
 const struct ag_schema ag_registry_schema = {AG_REGISTRY_SCHEMA, steps, ag_registry_kinds};
 
