@@ -451,6 +451,10 @@ void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)
     struct ag_keyring_params p;
     struct antag_fault fault;
 
+    if (antag_slice_is(m->name, "heads")) {
+        ag_ring_heads(ring, m);
+        return;
+    }
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (!antag_slice_is(m->name, orders[i].name))
             continue;

@@ -1,4 +1,4 @@
-/* What ring.c and orders.c share. */
+/* What ring.c, orders.c and heads.c share. */
 #ifndef AG_KEEPER_RING_INTERNAL_H
 #define AG_KEEPER_RING_INTERNAL_H
 
@@ -32,12 +32,17 @@ struct ag_ring {
     bool load_end_asked; /* waits for loads under way */
     uint32_t load_end_id;
 
+    bool known_noted;      /* what the steward remembers of the chain stands in it */
+    uint64_t steward_head; /* the last head of the steward's chain that was noted; 0: none */
+
     struct ag_ring_work *works;
     size_t work_count, generate_count;
 };
 
 /* A request of the steward; everything it asks for is answered once, now or later. */
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m);
+/* The request "heads" (agent/lib/edges/heads.h). */
+void ag_ring_heads(struct ag_ring *ring, const struct antag_message *m);
 /* The steward's channel has gone: forget what it waits for. */
 void ag_orders_abandon(struct ag_ring *ring);
 

@@ -53,7 +53,10 @@ struct ag_keeper {
     uint64_t gen;          /* counts its channels */
     uint64_t loaded_gen;   /* the channel over which everything was loaded; == gen: it is up */
     int64_t down_since_ms; /* monotonic; when it was last seen to go, or the agent was unlocked */
-    int64_t retry_at_ms;   /* a full load failed on a channel that is open: not before then */
+    uint64_t heads_gen, heads_appended; /* channel and own lines when heads were exchanged last */
+    uint64_t noted_appended;            /* its lines when its head was noted */
+    int64_t heads_at_ms;                /* monotonic: exchange them again then */
+    int64_t retry_at_ms; /* a full load failed on a channel that is open: not before then */
     size_t key_count, key_cap;
     struct ag_keeper_key *keys;
 };
@@ -256,6 +259,10 @@ bool ag_keepers_raise(struct ag_steward *st, const struct ag_book *b, int64_t *n
  * drained before anything can be lowered, 0 for none. */
 uint64_t ag_keepers_mark(struct ag_steward *st, const struct ag_book *b, uint64_t epoch);
 void ag_keepers_lower(struct ag_steward *st, const struct ag_book *b, uint64_t drained_epoch);
+
+/* ---- heads.c: chains of the record note each other. Driver; asks keepers, so without locks. *next_ms
+ * (monotonic) is lowered to when to look again. */
+void ag_heads_exchange(struct ag_steward *st, int64_t *next_ms);
 
 /* ---- stops.c */
 /* errors: BUSY when AG_STOPS_MAX stops wait to be recorded. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "agent/core/antom.h"
+#include "agent/lib/chain/tail.h"
 #include "agent/lib/chain/verify.h"
 #include "client/antomctl/ctl.h"
 #include "client/antomctl/json.h"
@@ -82,6 +83,85 @@ static enum antag_err pick_chains(const struct ctl *c, struct chains *out,
     return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "CHAIN",
                            "no chain %.40s is here; there are: %s", wanted,
                            out->count > 0 ? all : "none");
+}
+
+/* ---- what the chains noted of each other */
+
+struct noted {
+    size_t count, cap;
+    struct note {
+        char of[ANTAG_KEYRING_MAX + 1];
+        struct ag_known_head head;
+    } * v;
+    bool no_memory;
+};
+
+static void take_note(const struct ag_line_head *head, struct antag_slice line, void *ctx)
+{
+    struct noted *all = ctx;
+    struct note n = {.head = {.by_seq = head->seq}};
+    struct antag_slice of;
+
+    if (strcmp(head->type, "head") != 0 || !ag_line_field(line, "of", &of) ||
+        !antag_slice_copy(of, n.of, sizeof n.of) || !ag_line_uint(line, "at_seq", &n.head.seq) ||
+        !ag_line_hex(line, "at_hash", n.head.hash, sizeof n.head.hash))
+        return;
+    (void)snprintf(n.head.by, sizeof n.head.by, "%s", head->chain);
+    if (all->count == all->cap) {
+        size_t cap = all->cap > 0 ? 2 * all->cap : 256;
+        struct note *more = realloc(all->v, cap * sizeof *more);
+
+        all->no_memory = all->no_memory || more == NULL;
+        if (more == NULL)
+            return;
+        all->v = more;
+        all->cap = cap;
+    }
+    all->v[all->count++] = n;
+}
+
+static bool go_on(void *ctx)
+{
+    return ((struct noted *)ctx)->no_memory;
+}
+
+static enum antag_err collect_notes(const struct ctl *c, struct noted *out,
+                                    struct antag_fault *fault)
+{
+    struct chains all;
+    enum antag_err err = list_chains(c, &all, fault);
+
+    for (size_t i = 0; i < all.count && err == ANTAG_OK; i++)
+        err = ag_chain_tail(&(struct ag_tail_conf){.audit_dir = c->home.audit,
+                                                   .name = all.names[i],
+                                                   .on_line = take_note,
+                                                   .on_segment = go_on,
+                                                   .ctx = out},
+                            fault);
+    if (err == ANTAG_OK && out->no_memory)
+        err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, NULL);
+    return err;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    uint64_t x = ((const struct ag_known_head *)a)->seq, y = ((const struct ag_known_head *)b)->seq;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Those of one chain, in order; the caller's to free. NULL with *count 0: none. */
+static struct ag_known_head *notes_of(const struct noted *all, const char *chain, size_t *count)
+{
+    struct ag_known_head *list = all->count > 0 ? calloc(all->count, sizeof *list) : NULL;
+
+    *count = 0;
+    for (size_t i = 0; list != NULL && i < all->count; i++)
+        if (strcmp(all->v[i].of, chain) == 0)
+            list[(*count)++] = all->v[i].head;
+    if (*count > 1)
+        qsort(list, *count, sizeof *list, by_seq);
+    return list;
 }
 
 /* ---- reading */
@@ -182,13 +262,18 @@ static enum antag_err read_chains(const struct ctl *c, const struct chains *chai
                                   struct reading *r, json_t **result, struct antag_fault *fault)
 {
     json_t *all = json_array(), *lines = json_array();
+    struct noted noted = {.count = 0};
     struct ag_verify_result v;
     uint64_t broken = 0;
-    enum antag_err err = ANTAG_OK;
+    enum antag_err err = collect_notes(c, &noted, fault);
 
     for (size_t i = 0; i < chains->count && err == ANTAG_OK; i++) {
+        size_t known_count;
+        struct ag_known_head *known = notes_of(&noted, chains->names[i], &known_count);
         struct ag_verify_conf conf = {.audit_dir = c->home.audit,
                                       .name = chains->names[i],
+                                      .known = known,
+                                      .known_count = known_count,
                                       .on_finding = on_finding,
                                       .on_line = on_line,
                                       .ctx = r};
@@ -201,7 +286,9 @@ static enum antag_err read_chains(const struct ctl *c, const struct chains *chai
         (void)json_array_extend(lines, r->lines);
         json_decref(r->findings);
         json_decref(r->lines);
+        free(known);
     }
+    free(noted.v);
     *result = json_object();
     (void)json_object_set_new(*result, "chains", all);
     (void)json_object_set_new(*result, "lines", lines);
@@ -313,9 +400,9 @@ void ctl_render_audit_verify(struct ctl *c, const json_t *result)
                 "are, and "
                 "compare them with a backup.");
     else
-        ctl_say("Every line follows the one before it. Lines cut off at the very end show only "
-                "against a "
-                "head that was noted elsewhere: compare the last hash (--json).");
+        ctl_say("Every line follows the one before it, and every head that another chain noted is "
+                "there. What was cut off all chains at once, after they noted each other last, "
+                "shows only against a head kept elsewhere: compare the last hash (--json).");
 }
 
 /* ---- show */
@@ -380,10 +467,11 @@ enum antag_err ctl_run_audit_show(struct ctl *c, json_t **result, struct antag_f
 /* What a line is about, in a few words. */
 static void line_text(const json_t *o, char *out, size_t size)
 {
-    static const char *const keys[] = {"unit",    "profile", "method", "path",  "trace",
-                                       "outcome", "why",     "error",  "agent", "key"};
+    static const char *const keys[] = {"unit", "by",      "profile", "method", "path",
+                                       "what", "subject", "detail",  "trace",  "outcome",
+                                       "why",  "error",   "agent",   "key",    "of"};
     size_t at = 0;
-    int64_t uid;
+    int64_t uid, seq;
 
     out[0] = '\0';
     if (ctl_json_int(o, "uid", &uid))
@@ -398,6 +486,8 @@ static void line_text(const json_t *o, char *out, size_t size)
         if (v[0] != '\0')
             at += (size_t)snprintf(out + at, size - at, "%s%s%s", at > 0 ? " " : "", head, v);
     }
+    if (ctl_json_int(o, "at_seq", &seq) && at < size)
+        (void)snprintf(out + at, size - at, "%sline %" PRId64, at > 0 ? " " : "", seq);
 }
 
 static void put_lines(struct ctl *c, const json_t *lines)

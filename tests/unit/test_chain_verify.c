@@ -357,6 +357,7 @@ static void test_known_head(void)
 
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         struct found *before = calloc(1, sizeof *before), *found = calloc(1, sizeof *found);
+        struct ag_known_head head = {.by = "other", .by_seq = 3};
         struct ag_verify_conf conf = {0};
 
         make_chain();
@@ -364,8 +365,10 @@ static void test_known_head(void)
         rows[i].how();
         look(NULL, found);
         ROW_ASSERT(rows[i].name, found->result.broken == 0);
-        conf.known_seq = before->result.last_seq;
-        conf.known_hash = before->result.last_hash;
+        head.seq = before->result.last_seq;
+        memcpy(head.hash, before->result.last_hash, sizeof head.hash);
+        conf.known = &head;
+        conf.known_count = 1;
         look(&conf, found);
         ROW_ASSERT(rows[i].name, (found->result.broken > 0) == rows[i].found_with_head);
         if (rows[i].how == remove_first)
@@ -379,7 +382,8 @@ static void test_known_head(void)
 /* A whole chain written anew, with another key: told by a key that is trusted, or a head. */
 static void test_other_key(void)
 {
-    static const uint8_t other[AG_CHAIN_KEY] = {1}, zeros[AG_LINE_HASH];
+    static const uint8_t other[AG_CHAIN_KEY] = {1};
+    static const struct ag_known_head heads[] = {{.seq = 5, .by = "a"}, {.seq = 5, .by = "b"}};
     struct found *found = calloc(1, sizeof *found);
     struct ag_verify_conf conf = {.key = other};
 
@@ -387,9 +391,9 @@ static void test_other_key(void)
     look(&conf, found);
     CU_ASSERT_TRUE(found->result.broken > 0);
     CU_ASSERT_EQUAL(found->findings[0].segment, 1);
-    conf = (struct ag_verify_conf){.known_seq = 5, .known_hash = zeros};
+    conf = (struct ag_verify_conf){.known = heads, .known_count = 2};
     look(&conf, found);
-    CU_ASSERT_EQUAL(found->result.broken, 1);
+    CU_ASSERT_EQUAL(found->result.broken, 2);
     remove_tree(audit);
     free(found);
 }
@@ -431,17 +435,27 @@ static void test_unfinished(void)
 {
     struct rig r = {.conf = {.commit = true}};
     struct found *found = calloc(1, sizeof *found);
+    int gate = eventfd(0, EFD_CLOEXEC), syncs;
     struct file f;
     size_t len;
 
     make_audit();
     rig_open(&r);
     CU_ASSERT_TRUE(wait_fate(&r, must_add(&r, 0), AG_FATE_RECORDED));
+    atomic_store(&disk.gate,
+                 gate); /* line 1 alone is in the file when its sync fails, the others wait */
     atomic_store(&disk.sync_fails, 1);
-    for (uint64_t i = 1; i < 4; i++)
-        (void)must_add(&r, i);
+    syncs = atomic_load(&disk.syncs);
+    (void)must_add(&r, 1);
+    while (atomic_load(&disk.syncs) == syncs)
+        (void)poll(NULL, 0, 1);
+    (void)must_add(&r, 2);
+    (void)must_add(&r, 3);
+    CU_ASSERT_EQUAL(eventfd_write(gate, 1), 0);
     CU_ASSERT_TRUE(wait_fate(&r, 5, AG_FATE_RECORDED));
+    atomic_store(&disk.gate, 0);
     rig_close(&r);
+    close(gate);
     f = load(2);
     len = f.len;
     free(f.text);

@@ -14,8 +14,7 @@
  *   of the next one.
  *
  * Lines the chain writes by itself (all others come by ag_chain_append):
- *   segment     first in each file: {segment, why, incarnation, agent, key, repeats, torn?, known_seq?,
- *               known_hash?}. `repeats`: so many lines behind it belong in front of it.
+ *   segment     first in each file: {segment, why, incarnation, agent, key, repeats, torn?}. `repeats`: so many lines behind it belong in front of it.
  *   checkpoint  {at_seq, at_hash, signature}: Ed25519 over the line before, every 1,000 lines, every minute
  *               in which there was one, at the end of a segment and of the writer
  *   rotate      last in a segment that is full: {next} */
@@ -41,8 +40,6 @@ struct ag_chain_conf {
     uint64_t segment_max;  /* bytes; a segment that has reached them is full */
     uint64_t reserve;      /* bytes */
     const struct ag_secret *seed; /* AG_KEY_LEN; of the key of the checkpoints; copied */
-    uint64_t known_seq;           /* head that another remembers of this chain; 0: none */
-    uint8_t known_hash[AG_LINE_HASH];
     /* The chain's thread: a fate has changed. Must not call the chain but for ag_chain_fate. */
     void (*on_change)(void *ctx);
     void *ctx;

@@ -153,10 +153,6 @@ static enum antag_err make_opening(struct ag_chain *c, uint32_t number)
     f[n++] = AG_F_UINT("repeats", salvaged + c->unsafe.count);
     if (c->torn > 0)
         f[n++] = AG_F_UINT("torn", c->torn);
-    if (c->conf.known_seq > 0) {
-        f[n++] = AG_F_UINT("known_seq", c->conf.known_seq);
-        f[n++] = AG_F_HEX("known_hash", ((struct antag_slice){c->conf.known_hash, AG_LINE_HASH}));
-    }
     f[n] = (struct ag_log_field){.kind = AG_LF_END};
     err = ag_chain_add_line(c, &c->opening, "segment", f);
     c->opening_number = number;
@@ -197,6 +193,21 @@ static void all_is_safe(struct ag_chain *c)
     c->sync_at = 0;
 }
 
+/* A first line counts when it follows: what it repeats, and what was to come in between, may be missing
+ * behind it. */
+static void take_end(const struct ag_chain *c, const struct ag_segment_end *end,
+                     struct ag_line_head *head)
+{
+    bool alone = end->begins && end->found && end->last.seq == end->first.seq;
+
+    if (end->found && (!alone || head->seq == 0) && strcmp(end->last.chain, c->conf.name) == 0 &&
+        end->last.seq > head->seq)
+        *head = end->last;
+    if (end->begins && strcmp(end->first.chain, c->conf.name) == 0 &&
+        end->first.seq == head->seq + 1)
+        *head = end->first;
+}
+
 /* The last line of the chain. Mostly it ends the last segment; but a writer that ended while it opened
  * one left its first line in front of repeats that are unfinished. Takes segments from `list`, in order.
  * What a writer that was killed left with the kernel is brought to the disk first: our lines stand on it. */
@@ -217,11 +228,7 @@ static enum antag_err look_for_head(struct ag_chain *c, const uint32_t *list, si
         if (end.begins)
             c->torn = 0; /* said there of those before */
         c->torn += end.torn;
-        if (end.found && strcmp(end.last.chain, c->conf.name) == 0 && end.last.seq > head.seq)
-            head = end.last;
-        if (end.begins && strcmp(end.first.chain, c->conf.name) == 0 &&
-            end.first.seq == head.seq + 1)
-            head = end.first;
+        take_end(c, &end, &head);
     }
     *found = head.seq > 0;
     if (*found) {
@@ -285,7 +292,6 @@ static enum antag_err open_segment(struct ag_chain *c, struct antag_fault *fault
     }
     ag_chain_forget_salvage(c);
     c->torn = 0;
-    c->conf.known_seq = 0;
     c->full = false;
     all_is_safe(c);
     return ANTAG_OK;

@@ -36,6 +36,7 @@ struct walk {
     size_t seen_count, seen_cap;
     uint64_t seen_from;     /* number of the first one */
     uint64_t segment_start; /* number of the first line of this segment */
+    size_t known;           /* the first of conf->known that was not passed yet */
     bool no_memory;
 };
 
@@ -104,6 +105,37 @@ static void forget_old(struct walk *w)
     w->segment_start = w->result->last_seq + 1;
 }
 
+/* ---- what others noted of this chain */
+
+static void compare_known(struct walk *w, const struct ag_line_head *head)
+{
+    const struct ag_verify_conf *conf = w->conf;
+
+    for (; w->known < conf->known_count && conf->known[w->known].seq <= head->seq; w->known++) {
+        const struct ag_known_head *k = &conf->known[w->known];
+
+        if (k->seq == head->seq && memcmp(k->hash, head->hash, AG_LINE_HASH) != 0)
+            broken(w,
+                   "line %" PRIu64 " of the chain is not the one that %s:%" PRIu64
+                   " noted: it was written anew",
+                   head->seq, k->by, k->by_seq);
+    }
+}
+
+/* The last of those that lie behind the end. */
+static void check_cut(struct walk *w)
+{
+    const struct ag_known_head *k;
+
+    if (w->known == w->conf->known_count)
+        return;
+    k = &w->conf->known[w->conf->known_count - 1];
+    find_at(w, AG_FINDING_BROKEN, 0, 0,
+            "the chain ends with line %" PRIu64 ", but %s:%" PRIu64 " noted line %" PRIu64
+            ": those behind the end were cut off",
+            w->result->last_seq, k->by, k->by_seq, k->seq);
+}
+
 /* ---- a good line in its place */
 
 static void accept(struct walk *w, const struct ag_line_head *head, struct antag_slice line)
@@ -120,10 +152,7 @@ static void accept(struct walk *w, const struct ag_line_head *head, struct antag
     r->last_seq = head->seq;
     memcpy(r->last_hash, head->hash, AG_LINE_HASH);
     see(w, head);
-    if (w->conf->known_seq == head->seq && w->conf->known_hash != NULL &&
-        memcmp(w->conf->known_hash, head->hash, AG_LINE_HASH) != 0)
-        broken(w, "line %" PRIu64 " of the chain is not the one that is known from elsewhere",
-               head->seq);
+    compare_known(w, head);
     if (w->conf->on_line != NULL)
         w->conf->on_line(head, line, w->conf->ctx);
 }
@@ -157,6 +186,29 @@ static void check_checkpoint(struct walk *w, const struct ag_line_head *head,
     }
     w->result->checkpoints++;
     w->result->checked_seq = seq;
+}
+
+/* A line "known": when this writer began the steward remembered a line of the chain. */
+static void check_known(struct walk *w, const struct ag_line_head *head, struct antag_slice line)
+{
+    const uint8_t *seen;
+    uint8_t hash[AG_LINE_HASH];
+    uint64_t seq;
+
+    if (!ag_line_uint(line, "at_seq", &seq) || !ag_line_hex(line, "at_hash", hash, sizeof hash)) {
+        broken(w, "the line does not say which line was known");
+        return;
+    }
+    if (seq >= head->seq) {
+        broken(w,
+               "when this writer began, line %" PRIu64
+               " of the chain was known: lines behind line %" PRIu64 " had been cut off",
+               seq, w->segment_start > 1 ? w->segment_start - 1 : 0);
+        return;
+    }
+    seen = seen_hash(w, seq);
+    if (seen != NULL && memcmp(seen, hash, sizeof hash) != 0)
+        broken(w, "line %" PRIu64 " of the chain is not the one that was known", seq);
 }
 
 /* Does its number follow? False: it is one that was before. */
@@ -195,6 +247,8 @@ static void follow(struct walk *w, const struct ag_line_head *head, struct antag
     accept(w, head, line);
     if (strcmp(head->type, "checkpoint") == 0)
         check_checkpoint(w, head, line);
+    else if (strcmp(head->type, "known") == 0)
+        check_known(w, head, line);
 }
 
 /* ---- the first line of a segment, and what it repeats */
@@ -229,17 +283,6 @@ static void close_tail(struct walk *w, struct antag_slice line)
     w->tail = w->bad = 0;
 }
 
-static void check_known(struct walk *w, const struct ag_line_head *head, struct antag_slice line)
-{
-    uint64_t known;
-
-    if (ag_line_uint(line, "known_seq", &known) && known >= head->seq)
-        broken(w,
-               "when this segment began the steward knew line %" PRIu64
-               " of the chain: those from %" PRIu64 " on were cut off",
-               known, head->seq);
-}
-
 static void open_segment(struct walk *w, const struct ag_line_head *head, struct antag_slice line)
 {
     uint64_t number = 0;
@@ -260,7 +303,6 @@ static void open_segment(struct walk *w, const struct ag_line_head *head, struct
     memcpy(w->key, w->conf->key != NULL ? w->conf->key : key, sizeof w->key);
     w->has_key = true;
     close_tail(w, line);
-    check_known(w, head, line);
     if (w->repeats == 0) {
         follow(w, head, line);
         return;
@@ -395,19 +437,13 @@ static enum antag_err walk_segment(struct walk *w, int dir, uint32_t number,
 
 static void check_end(struct walk *w)
 {
-    const struct ag_verify_conf *conf = w->conf;
-
     if (w->tail > 0)
         find_at(w, AG_FINDING_NOTE, w->tail_in, w->tail_at,
                 "the chain ends with %" PRIu64
                 " bytes that are no line: the writer ended there, is "
                 "writing just now, or the end was cut",
                 w->tail);
-    if (conf->known_seq > w->result->last_seq)
-        find_at(w, AG_FINDING_BROKEN, 0, 0,
-                "the chain ends with line %" PRIu64 ", but line %" PRIu64
-                " is known from elsewhere: lines at its end are missing",
-                w->result->last_seq, conf->known_seq);
+    check_cut(w);
 }
 
 static void check_numbers(struct walk *w, const uint32_t *list, size_t count)

@@ -1,9 +1,10 @@
 /* verify: reads a chain from its files and checks it: form and hash of every line, that each follows the
  * one before, the first line of each segment, the checkpoints. Needs no secret and no running agent.
  *
- * What cannot be found from the files of one chain alone, and needs a head that is known from elsewhere
- * (the other chain, a mail, the steward): that lines at the end were cut off; that a whole chain was
- * written anew with another key. */
+ * What cannot be found from the files of one chain alone, and needs heads that are known from elsewhere
+ * (`known`: other chains note them; a mail): that lines at the end were cut off; that a whole chain was
+ * written anew with another key. What no file shows at all: that all chains were cut at the same moment, or
+ * all written anew. */
 #ifndef AG_LIB_CHAIN_VERIFY_H
 #define AG_LIB_CHAIN_VERIFY_H
 
@@ -22,11 +23,19 @@ struct ag_finding {
     char text[256];
 };
 
+/* a head of this chain that another one noted */
+struct ag_known_head {
+    uint64_t seq;
+    uint8_t hash[AG_LINE_HASH];
+    char by[ANTAG_KEYRING_MAX + 1]; /* the chain that noted it, or who knows it otherwise */
+    uint64_t by_seq;                /* and where; 0: nowhere in particular */
+};
+
 struct ag_verify_conf {
     const char *audit_dir, *name;
     const uint8_t *key; /* AG_CHAIN_KEY bytes that are trusted; NULL: those that the chain names */
-    uint64_t known_seq; /* a head known from elsewhere; 0: none */
-    const uint8_t *known_hash;                                 /* of that line */
+    const struct ag_known_head *known; /* ascending by seq; NULL: none */
+    size_t known_count;
     void (*on_finding)(const struct ag_finding *f, void *ctx); /* NULL: only counted */
     /* Every good line, once, in the order of its number where that is unbroken; NULL: nobody asks. */
     void (*on_line)(const struct ag_line_head *head, struct antag_slice line, void *ctx);
