@@ -426,11 +426,24 @@ static bool same_text(struct antag_slice line, const char *field, struct antag_s
     return same;
 }
 
+/* What chains write for their own sake is shown when it is asked for. */
+static bool wants_type(const char *wanted, const char *type)
+{
+    static const char *const own[] = {"segment", "checkpoint", "rotate", "head", "known"};
+
+    if (wanted != NULL)
+        return strcmp(wanted, "all") == 0 || strcmp(wanted, type) == 0;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strcmp(type, own[i]) == 0)
+            return false;
+    return true;
+}
+
 static bool wants_shown(const struct reading *r, const struct ag_line_head *head,
                         struct antag_slice line)
 {
-    return (r->type == NULL || strcmp(head->type, r->type) == 0) &&
-           same_text(line, "profile", r->profile);
+    return wants_type(r->type, head->type) &&
+           (same_text(line, "profile", r->profile) || same_text(line, "subject", r->profile));
 }
 
 static enum antag_err read_last(struct ctl *c, size_t *out, struct antag_fault *fault)
@@ -442,6 +455,40 @@ static enum antag_err read_last(struct ctl *c, size_t *out, struct antag_fault *
         return antag_fault_set(fault, ANTAG_ERR_USAGE, "--last", "--last takes 1 to %d, got %.20s",
                                LINES_MOST, text);
     *out = (size_t)n;
+    return ANTAG_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int order = strcmp(ctl_json_text(x, "time"), ctl_json_text(y, "time"));
+    int64_t m = 0, n = 0;
+
+    if (order == 0)
+        order = strcmp(ctl_json_text(x, "chain"), ctl_json_text(y, "chain"));
+    (void)ctl_json_int(x, "seq", &m);
+    (void)ctl_json_int(y, "seq", &n);
+    return order != 0 ? order : m < n ? -1 : m > n;
+}
+
+/* The lines of several chains as one, the last `most` of them. A chain's own order stays. */
+static enum antag_err merge_lines(json_t *result, size_t most, struct antag_fault *fault)
+{
+    json_t *lines = json_object_get(result, "lines"), *o, *merged = json_array();
+    size_t count = json_array_size(lines), first = count > most ? count - most : 0, i;
+    json_t **list = calloc(count + 1, sizeof *list);
+
+    if (list == NULL || merged == NULL) {
+        free(list);
+        json_decref(merged);
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, NULL);
+    }
+    json_array_foreach(lines, i, o) list[i] = o;
+    qsort(list, count, sizeof *list, by_time);
+    for (i = first; i < count; i++)
+        (void)json_array_append(merged, list[i]);
+    (void)json_object_set_new(result, "lines", merged);
+    free(list);
     return ANTAG_OK;
 }
 
@@ -459,9 +506,14 @@ enum antag_err ctl_run_audit_show(struct ctl *c, json_t **result, struct antag_f
     enum antag_err err;
 
     if ((err = read_last(c, &r.most, fault)) != ANTAG_OK ||
-        (err = pick_chains(c, &chains, fault)) != ANTAG_OK)
+        (err = pick_chains(c, &chains, fault)) != ANTAG_OK ||
+        (err = read_chains(c, &chains, &r, result, fault)) != ANTAG_OK)
         return err;
-    return read_chains(c, &chains, &r, result, fault);
+    if ((err = merge_lines(*result, r.most, fault)) != ANTAG_OK) {
+        json_decref(*result);
+        *result = NULL;
+    }
+    return err;
 }
 
 /* What a line is about, in a few words. */

@@ -444,10 +444,11 @@ const struct ctl_command ctl_commands[] = {
     {
         .words = "audit show",
         .positionals = ARGS(CHAIN),
-        .options = ARGS(
-            {"--last", "N", CTL_UINT, false, NULL, "so many lines (20)"},
-            {"--type", "TYPE", CTL_TEXT, false, NULL, "sign, outcome, segment, checkpoint, rotate"},
-            {"--profile", "APP/ENV", CTL_TEXT, false, NULL, "only those of this profile"}),
+        .options =
+            ARGS({"--last", "N", CTL_UINT, false, NULL, "so many lines (20)"},
+                 {"--type", "TYPE", CTL_TEXT, false, NULL,
+                  "sign, outcome, deed; or segment, checkpoint, rotate, head, known, all"},
+                 {"--profile", "APP/ENV", CTL_TEXT, false, NULL, "only those of this profile"}),
         .run = ctl_run_audit_show,
         .render = ctl_render_audit_show,
         .help = "Show the last lines of the record",

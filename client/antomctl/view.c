@@ -224,8 +224,11 @@ void ctl_view_lines(struct ctl *c, const struct ctl_column *columns, const json_
     int width = 0;
 
     for (const struct ctl_column *col = columns; col->head != NULL; col++) {
-        if ((int)strlen(col->head) > width)
+        char *text = ctl_view_text(col, o);
+
+        if (*text != '\0' && (int)strlen(col->head) > width)
             width = (int)strlen(col->head);
+        free(text);
     }
     for (const struct ctl_column *col = columns; col->head != NULL; col++) {
         char *text = ctl_view_text(col, o);

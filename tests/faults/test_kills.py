@@ -18,7 +18,7 @@ from antom_client import AntomError, Client
 
 FULL = 5 if os.environ.get("ANTAG_FULL") == "1" else 1
 KILLS = 20 * FULL
-KILLS_OF_KEEPER = 50 * FULL  # it writes a record
+KILLS_OF_WRITERS = 50 * FULL  # keeper and steward write a record
 SEED = int(os.environ.get("ANTAG_SEED", random.SystemRandom().randrange(1 << 32)))
 PAY = "/ams/api/v1/payments/pay"
 SENT = "/ams/sandbox/api/v1/payments/pay"
@@ -130,7 +130,7 @@ def judge_record(agent, load):
 @pytest.mark.parametrize("role", ["front", "keeper", "steward"])
 def test_killed_under_load(loaded, role):
     agent, load = loaded
-    kills = KILLS_OF_KEEPER if role == "keeper" else KILLS
+    kills = KILLS_OF_WRITERS if role != "front" else KILLS
     rng = random.Random(SEED)
     print(f"ANTAG_SEED={SEED}")
     others = {r: p for r, p in children(agent).items() if r != role}
@@ -188,6 +188,13 @@ def test_steward_killed_under_staff_work(loaded):
             agent.ctl("key", "activate", "shop/sandbox", key["version"])
             break
     assert not [w for t in load for w in t.wrong if "Invalid" not in w]
+    end_load(load)
+    agent.stop()
+    deeds = chain_judge.Record(agent.home / "audit").chains["steward"].deeds()
+    made = [d for d in deeds if d["what"] == "key_generate"]
+    assert sorted(d["handle"] for d in made) == sorted({d["handle"] for d in made}) and len(made) == len(keys)
+    assert [d["deed"] for d in deeds] == list(range(1, len(deeds) + 1))
+    print(f"{len(deeds)} deeds, each once")
 
 
 def test_opener_killed(agent):

@@ -960,7 +960,8 @@ def test_protections_of_every_role(agent):
 
 LISTENERS = {"supervisor": {"agent.sock", "staff.sock"}, "front": {"agent.sock"}, "steward": {"staff.sock"}, "keeper": set()}
 FILES = {"supervisor": {"lock"}, "front": set(), "keeper": {"audit/soft", "audit/soft/00000001.jsonl"},
-         "steward": {"registry.db", "registry.db-wal", "registry.db-shm"}}
+         "steward": {"registry.db", "registry.db-wal", "registry.db-shm", "audit/steward",
+                     "audit/steward/00000001.jsonl"}}
 
 
 def test_descriptors_of_every_role(bare):

@@ -96,7 +96,7 @@ def test_a_socket_of_another_path_is_not_taken(tmp_path):
             s.close()
         manager.sockets = [Manager.listen(str(agent.root / name)) for name in ("a", "b")]
         manager.start()
-        assert agent.ctl("status")["state"] == "ready"
+        assert agent.ctl("status", "--wait", 30)["state"] == "ready"
         agent.stop()
         assert not os.path.exists(agent.agent_sock), "its own socket is removed at the end"
     finally:

@@ -92,3 +92,31 @@ class Chain:
 
     def signs(self):
         return [line for line in self.lines.values() if line["type"] == "sign"]
+
+    def deeds(self):
+        """The steward's: numbered without a gap, epochs that rise but where the registry was set back."""
+        deeds = [line for line in self.lines.values() if line["type"] == "deed"]
+        for line in deeds:
+            need(("uid" in line) != (line.get("by") == "agent") and line["what"] and line["epoch"] > 0, line)
+        for one, two in zip(deeds, deeds[1:]):
+            back = two.get("behind", 0) > one["epoch"] - 1 and two["epoch"] <= two["behind"]
+            need(back or (two["deed"] == one["deed"] + 1 and two["epoch"] > one["epoch"])
+                 or (two["what"] == "registry_confirm" and two["epoch"] > one["epoch"]), one, two)
+        return deeds
+
+
+class Record:
+    """All chains, each held against what the others noted of it."""
+
+    def __init__(self, audit):
+        names = sorted(p.name for p in pathlib.Path(audit).iterdir())
+        self.chains = {name: Chain(audit, name) for name in names}
+        self.noted = 0
+        for chain in self.chains.values():
+            for line in chain.lines.values():
+                if line["type"] in ("head", "known"):
+                    of = self.chains[line["of"] if line["type"] == "head" else chain.name]
+                    need(line["at_seq"] in of.lines, line, "is cut off")
+                    need(of.lines[line["at_seq"]]["hash"] == line["at_hash"], line, "is another")
+                    need(line["type"] == "head" or line["at_seq"] < line["seq"], line, "is known too early")
+                    self.noted += 1

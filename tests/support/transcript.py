@@ -13,6 +13,8 @@ import tempfile
 MASKS = [
     (re.compile(r"/\S*/antag-doc-[^/\s]*"), "<dir>"),
     (re.compile(r"[ \t]+"), " "),
+    (re.compile(r"\bsoft:\d+"), "soft:<line>"),
+    (re.compile(r"^((?:soft|steward) whole)(?: \d+){5}", re.M), r"\1 <counts>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{16}\.\.\."), "<sha256>"),
     (re.compile(r"signature=[A-Za-z0-9%]{100,}"), "signature=<signature>"),

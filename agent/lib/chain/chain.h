@@ -17,7 +17,10 @@
  *   segment     first in each file: {segment, why, incarnation, agent, key, repeats, torn?}. `repeats`: so many lines behind it belong in front of it.
  *   checkpoint  {at_seq, at_hash, signature}: Ed25519 over the line before, every 1,000 lines, every minute
  *               in which there was one, at the end of a segment and of the writer
- *   rotate      last in a segment that is full: {next} */
+ *   rotate      last in a segment that is full: {next}
+ *
+ * What others append: sign, outcome (agent/keeper/record.h), deed, head (agent/steward/record.h), and in a
+ * keeper's chain head {of, at_seq, at_hash} and known {at_seq, at_hash} (agent/lib/edges/heads.h). */
 #ifndef AG_LIB_CHAIN_CHAIN_H
 #define AG_LIB_CHAIN_CHAIN_H
 
