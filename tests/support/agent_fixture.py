@@ -111,7 +111,12 @@ class Agent:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.agent_command(), stdout=subprocess.PIPE, stderr=log, env=self.env())
         if wait:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except AssertionError:  # nobody else would end it
+                if self.process.poll() is None:
+                    self.kill()
+                raise
         return self
 
     def wait_ready(self):
