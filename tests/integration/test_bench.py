@@ -1,0 +1,113 @@
+"""The bench measures what it says, on a real agent, and refuses to print figures of what did not work. No
+figure is judged here: machines differ."""
+import json
+import os
+import pathlib
+import subprocess
+import textwrap
+
+import pytest
+
+import judge
+from agent_fixture import BIN, SLOW, Agent
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+CLIENT_ID = "SANDBOX_5X00000000000001"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "antom.key"
+    key = judge.new_key()
+    lines = textwrap.wrap(judge.pkcs8(key), 64)
+    path.write_text("\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""]))
+    return path, judge.spki(key)
+
+
+def run(agent, key, *more, socket=None):
+    one = [socket or agent.agent_sock, str(agent.process.pid)]
+    return subprocess.run([BIN / "antag-bench", "--buffered", one[0], "--buffered-pid", one[1], "--commit", one[0],
+                           "--commit-pid", one[1], "--key", key, "--rounds", "7", "--ms", "20", *more],
+                          capture_output=True, timeout=240 * SLOW, text=True, env=agent.env())
+
+
+def test_figures(agent, keys, tmp_path):
+    agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=keys[1])
+    done = run(agent, keys[0], "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "figures.json").read_text())
+    for op in ("sign", "verify"):
+        rows = told[op]
+        assert set(rows) == {"raw1", "raw_all", "c1", "c16", "pipelined"} | ({"commit"} if op == "sign" else set())
+        for shape, row in rows.items():
+            assert row["rate"] > 0 and row["cpu_us"]["client"] > 0, (op, shape)
+            low, high = row["rate_spread"]
+            assert low <= row["rate"] <= high
+        for shape in ("c16", "pipelined"):
+            assert rows[shape]["ratio"] > 0
+            assert rows[shape]["cpu_us"]["front"] > 0
+        assert rows["c1"]["p50_added_us"] == rows["c1"]["p50_added_us"]  # a number
+        assert 0 < rows["c1"]["p50_us"] <= rows["c1"]["p99_us"]
+    assert told["sign"]["pipelined"]["cpu_us"]["keeper"] > told["verify"]["pipelined"]["cpu_us"]["keeper"]
+    assert told["rounds"] == 7 and told["cores"] == os.cpu_count()
+    lines = done.stdout.splitlines()
+    assert len([x for x in lines if x.startswith(("sign", "verify"))]) == 11
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_signatures_are_real(agent, keys):
+    """What it counted stands in the record."""
+    agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=keys[1])
+    assert run(agent, keys[0]).returncode == 0
+    agent.stop()
+    found = agent.ctl("audit", "show", "soft", "--type", "sign", "--last", 1000)["lines"]
+    assert len(found) > 7 * 4 and {o["profile"] for o in found} == {"shop/sandbox"}
+
+
+def test_a_refusal_is_no_figure(agent, keys):
+    agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=keys[1], ops="verify")
+    done = run(agent, keys[0])
+    assert done.returncode == 1 and "DENIED" in done.stderr and "a second" not in done.stdout
+
+
+def test_an_antom_key_of_another(agent, keys):
+    agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=judge.spki(judge.new_key()))
+    done = run(agent, keys[0])
+    assert done.returncode == 1 and "SIGNATURE_INVALID" in done.stderr and "a second" not in done.stdout
+
+
+@pytest.mark.parametrize("more, says", [
+    (["--rounds", "6"], "usage"), (["--ms", "1"], "usage"), (["--what"], "usage"), (["x"], "usage"),
+])
+def test_usage(shared_agent, keys, more, says):
+    done = run(shared_agent, keys[0], *more)
+    assert done.returncode == 2 and says in done.stderr
+
+
+def test_what_is_not_there(shared_agent, keys, tmp_path):
+    done = run(shared_agent, keys[0], socket=str(tmp_path / "no.sock"))
+    assert done.returncode == 1 and "no.sock: No such file" in done.stderr
+    (tmp_path / "no.key").write_text("nothing")
+    done = run(shared_agent, tmp_path / "no.key")
+    assert done.returncode == 1 and "no private key" in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--json"], ["--slow"], ["x"]])
+def test_script_usage(args):
+    done = subprocess.run([SOURCE / "packaging/bench", *args], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "usage: packaging/bench" in done.stderr
+
+
+def test_agent_that_ends(keys):
+    a = Agent()
+    try:
+        a.start()
+        a.make_profile("shop", "sandbox", CLIENT_ID, antom_key=keys[1])
+        socket, pid = a.agent_sock, a.process.pid
+        a.kill()
+        done = subprocess.run([BIN / "antag-bench", "--buffered", socket, "--buffered-pid", str(pid), "--commit", socket,
+                               "--commit-pid", str(pid), "--key", keys[0], "--rounds", "7", "--ms", "20"],
+                              capture_output=True, timeout=60 * SLOW, text=True, env=a.env())
+        assert done.returncode == 1 and "failed" in done.stderr
+    finally:
+        a.remove()
