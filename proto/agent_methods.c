@@ -33,6 +33,19 @@ static const struct antag_field verify_fields[] = {
     COMMON(struct antag_verify_params),
 };
 
+static const struct antag_field explain_fields[] = {
+    ANTAG_FIELD(struct antag_explain_params, kind, TEXT, true, 1, 16, 0),
+    ANTAG_FIELD(struct antag_explain_params, profile, TEXT, true, 1, ANTAG_PROFILE_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, method, TEXT, true, 1, ANTAG_METHOD_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, uri, TEXT, true, 1, ANTAG_URI_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, body, BYTES, true, 0, ANTAG_BODY_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, time, TEXT, false, 1, ANTAG_TIME_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, merchant, TEXT, false, 1, ANTAG_MERCHANT_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, headers, MAP, false, 0, ANTAG_HEADERS_MAX, 0),
+    ANTAG_FIELD(struct antag_explain_params, max_age_ms, UINT, false, 0, ANTAG_AGE_MAX_MS, 0),
+    COMMON(struct antag_explain_params),
+};
+
 static const struct antag_field health_fields[] = {
     COMMON(struct antag_health_params),
 };
@@ -47,6 +60,7 @@ static const struct antag_field health_fields[] = {
 #define FIELDS_sign_request        SPEC(sign)
 #define FIELDS_verify_response     SPEC(verify)
 #define FIELDS_verify_notification SPEC(verify)
+#define FIELDS_explain             SPEC(explain)
 #define FIELDS_health              SPEC(health)
 
 static const struct antag_agent_method_row rows[] = {

@@ -12,6 +12,7 @@
     R(sign_request, false, SIGN)                                                                   \
     R(verify_response, false, VERIFY)                                                              \
     R(verify_notification, false, VERIFY)                                                          \
+    R(explain, false, EXPLAIN)                                                                     \
     R(health, true, NONE)
 
 enum antag_agent_method {
@@ -43,6 +44,15 @@ struct antag_verify_params {
     ANTAG_COMMON_PARAMS
     struct antag_opt_slice profile, method, uri, body;
     struct antag_opt_value headers; /* map: name to text or list of texts */
+    struct antag_opt_uint max_age_ms;
+};
+
+struct antag_explain_params {
+    ANTAG_COMMON_PARAMS
+    struct antag_opt_slice kind; /* sign, response, notification */
+    struct antag_opt_slice profile, method, uri, body;
+    struct antag_opt_slice time, merchant; /* sign */
+    struct antag_opt_value headers;        /* the others */
     struct antag_opt_uint max_age_ms;
 };
 

@@ -1,7 +1,9 @@
 #include "agent/front/request.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
+#include "agent/front/explain.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "proto/agent_methods.h"
@@ -10,6 +12,7 @@ union any_params {
     struct antag_hello_params hello;
     struct antag_sign_params sign;
     struct antag_verify_params verify;
+    struct antag_explain_params explain;
     struct antag_health_params health;
 };
 
@@ -37,7 +40,7 @@ static struct ag_asking asking_of(const struct request *r)
 {
     const struct ag_view *view = r->conn->worker->view;
 
-    return (struct ag_asking){view->snap, &view->conf, &r->conn->caller, ag_clock_wall_ms()};
+    return (struct ag_asking){view->snap, &view->conf, &r->conn->caller, ag_clock_wall_ms(), false};
 }
 
 static struct antag_writer *begin_answer(struct ag_conn *c, uint32_t id)
@@ -123,6 +126,30 @@ static void take_verify_response(const struct request *r)
 static void take_verify_notification(const struct request *r)
 {
     take_verify(r, AG_VERIFY_NOTIFICATION);
+}
+
+/* ---- explain */
+
+static void take_explain(const struct request *r)
+{
+    struct ag_worker *w = r->conn->worker;
+    struct ag_asking asking = asking_of(r);
+    struct ag_explained *explained = malloc(sizeof *explained);
+    struct antag_fault fault;
+    enum antag_err err = ANTAG_ERR_NO_MEMORY;
+
+    if (!explained)
+        antag_fault_set(&fault, err, NULL, NULL);
+    else if ((err = ag_explain_pass(&w->explain_gate, (int64_t)uv_now(&w->loop), &fault)) ==
+             ANTAG_OK)
+        err = ag_explain(&asking, &r->params->explain, w->hasher, w->verifier, explained, &fault);
+    if (err == ANTAG_OK) {
+        ag_explain_result_write(begin_answer(r->conn, r->id), &r->params->explain, explained);
+        end_answer(r->conn);
+    } else {
+        refuse(r, &fault);
+    }
+    free(explained);
 }
 
 /* ---- sign */

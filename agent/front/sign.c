@@ -10,6 +10,8 @@ enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct 
 {
     const struct ag_profile *p = ag_snapshot_find(a->snap, name);
 
+    if (a->explain)
+        op = AG_OP_EXPLAIN;
     if (p && ag_profile_permits(p, a->caller, op, method, uri, body_len)) {
         *out = p;
         return ANTAG_OK;

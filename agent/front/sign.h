@@ -26,6 +26,7 @@ struct ag_asking {
     const struct ag_conf *conf;
     const struct ag_caller *caller;
     int64_t now_ms; /* UTC */
+    bool explain;   /* under a grant for the operation explain, whatever is asked */
 };
 
 /* First match wins: BAD_PARAM (forms, path rules), DENIED, PROFILE_INCOMPLETE, NOT_SIGNED_CALL,

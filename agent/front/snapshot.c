@@ -22,6 +22,7 @@ struct ag_snapshot {
     uint32_t *by_name; /* index + 1 of a profile; 0: empty */
     uint32_t *by_id;   /* while it is built only */
     struct ag_verify_key *keys;
+    struct ag_verify_key *others;
     const struct ag_grant **grants;
     const char **fences;
     size_t held_count;
@@ -192,10 +193,12 @@ static enum antag_err reserve(struct ag_snapshot *s, const struct totals *n)
     s->by_name = calloc(s->slot_count, sizeof(*s->by_name));
     s->by_id = calloc(s->slot_count, sizeof(*s->by_id));
     s->keys = calloc(n->keys + 1, sizeof(*s->keys));
+    s->others = calloc(n->keys + 1, sizeof(*s->others));
     s->grants = calloc(n->grants + 1, sizeof(*s->grants));
     s->fences = calloc(n->fences + 1, sizeof(*s->fences));
     s->held = calloc(n->rows + 1, sizeof(*s->held));
-    return s->profiles && s->by_name && s->by_id && s->keys && s->grants && s->fences && s->held
+    return s->profiles && s->by_name && s->by_id && s->keys && s->others && s->grants &&
+                   s->fences && s->held
                ? ANTAG_OK
                : ANTAG_ERR_NO_MEMORY;
 }
@@ -229,7 +232,7 @@ static struct ag_profile *owner_of(const struct ag_snapshot *s, const struct ag_
 {
     switch (r->row.table) {
     case AG_SNAP_ANTOM_KEY:
-        return verifies(r) ? find_id(s, r->row.u.antom_key.profile_id) : NULL;
+        return r->pkey ? find_id(s, r->row.u.antom_key.profile_id) : NULL;
     case AG_SNAP_GRANT:
         return find_id(s, r->row.u.grant.profile_id);
     case AG_SNAP_FENCE:
@@ -247,7 +250,8 @@ static void count_owned(struct ag_snapshot *s)
 
         if (!p)
             continue;
-        p->key_count += s->held[i]->row.table == AG_SNAP_ANTOM_KEY;
+        if (s->held[i]->row.table == AG_SNAP_ANTOM_KEY)
+            *(verifies(s->held[i]) ? &p->key_count : &p->other_count) += 1;
         p->grant_count += s->held[i]->row.table == AG_SNAP_GRANT;
         p->fence_count += s->held[i]->row.table == AG_SNAP_FENCE;
     }
@@ -256,19 +260,37 @@ static void count_owned(struct ag_snapshot *s)
 /* Give each profile its stretch of the flat arrays, and set the counts back for filling. */
 static void lay_out(struct ag_snapshot *s)
 {
-    size_t key_at = 0, grant_at = 0, fence_at = 0;
+    size_t key_at = 0, other_at = 0, grant_at = 0, fence_at = 0;
 
     for (size_t i = 0; i < s->profile_count; i++) {
         struct ag_profile *p = &s->profiles[i];
 
         p->keys = s->keys + key_at;
+        p->others = s->others + other_at;
         p->grants = s->grants + grant_at;
         p->fences = s->fences + fence_at;
         key_at += p->key_count;
+        other_at += p->other_count;
         grant_at += p->grant_count;
         fence_at += p->fence_count;
-        p->key_count = p->grant_count = p->fence_count = 0;
+        p->key_count = p->other_count = p->grant_count = p->fence_count = 0;
     }
+}
+
+static void put_key(struct ag_snapshot *s, struct ag_profile *p, const struct ag_held_row *r)
+{
+    struct ag_verify_key key = {
+        .pkey = r->pkey,
+        .sig_len = (size_t)EVP_PKEY_get_size(r->pkey),
+        .version = r->row.u.antom_key.version,
+        .active = r->row.u.antom_key.state == AG_ANTOM_KEY_ACTIVE,
+        .staged = r->row.u.antom_key.state == AG_ANTOM_KEY_STAGED,
+    };
+
+    if (verifies(r))
+        s->keys[(size_t)(p->keys - s->keys) + p->key_count++] = key;
+    else
+        s->others[(size_t)(p->others - s->others) + p->other_count++] = key;
 }
 
 static void fill_owned(struct ag_snapshot *s)
@@ -280,12 +302,7 @@ static void fill_owned(struct ag_snapshot *s)
         if (!p)
             continue;
         if (r->row.table == AG_SNAP_ANTOM_KEY) {
-            s->keys[(size_t)(p->keys - s->keys) + p->key_count++] = (struct ag_verify_key){
-                .pkey = r->pkey,
-                .sig_len = (size_t)EVP_PKEY_get_size(r->pkey),
-                .version = r->row.u.antom_key.version,
-                .active = r->row.u.antom_key.state == AG_ANTOM_KEY_ACTIVE,
-            };
+            put_key(s, p, r);
         } else if (r->row.table == AG_SNAP_GRANT) {
             s->grants[(size_t)(p->grants - s->grants) + p->grant_count++] = &r->row.u.grant;
         } else {
@@ -367,6 +384,7 @@ void ag_snapshot_release(struct ag_snapshot *s)
     free(s->by_name);
     free(s->by_id);
     free(s->keys);
+    free(s->others);
     free(s->grants);
     free(s->fences);
     free(s);

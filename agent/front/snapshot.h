@@ -17,17 +17,19 @@ struct ag_verify_key {
     EVP_PKEY *pkey;
     size_t sig_len; /* bytes of its modulus */
     uint32_t version;
-    bool active; /* else retiring */
+    bool active; /* else retiring; of `others` staged or revoked */
+    bool staged;
 };
 
 /* a profile with everything that belongs to it; borrowed from its snapshot */
 struct ag_profile {
     uint64_t id;
     const struct ag_snap_profile *row;
-    const struct ag_verify_key *keys; /* active ones first, then retiring; newer ones first */
+    const struct ag_verify_key *keys;   /* active ones first, then retiring; newer ones first */
+    const struct ag_verify_key *others; /* keys that are not trusted: only explain looks at them */
     const struct ag_grant *const *grants;
     const char *const *fences; /* globs of paths that the fence excepts */
-    size_t key_count, grant_count, fence_count;
+    size_t key_count, other_count, grant_count, fence_count;
 };
 
 struct ag_rows *ag_rows_new(void); /* NULL: out of memory */

@@ -4,16 +4,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum needed { CLIENT_ID, TIME, SIGNATURE, NEEDED_COUNT };
+#define CLIENT_ID    AG_HEADER_CLIENT_ID
+#define TIME         AG_HEADER_TIME
+#define SIGNATURE    AG_HEADER_SIGNATURE
+#define NEEDED_COUNT AG_HEADER_COUNT
 
 static const char *const needed_names[][NEEDED_COUNT] = {
     [AG_VERIFY_RESPONSE] = {"client-id", "response-time", "signature"},
     [AG_VERIFY_NOTIFICATION] = {"client-id", "request-time", "signature"},
-};
-
-struct found {
-    bool seen[NEEDED_COUNT];
-    struct antag_slice value[NEEDED_COUNT]; /* empty: missing */
 };
 
 static bool is_name(struct antag_slice s, const char *name)
@@ -42,15 +40,30 @@ static enum antag_err header_value(const char *name, const msgpack_object *o,
     return ANTAG_OK;
 }
 
-static enum antag_err find_headers(enum ag_verify_kind kind, const msgpack_object *map,
-                                   struct found *out, struct antag_fault *fault)
+/* A header that is not ours to read may hold the time that was signed: explain asks. */
+static void note_time(struct ag_signed_headers *out, struct antag_slice name,
+                      const msgpack_object *o)
 {
-    *out = (struct found){0};
+    struct antag_slice value;
+    int64_t unused;
+
+    if (out->other_count == AG_OTHER_HEADERS_MAX || !antag_object_slice(o, &value) ||
+        ag_antom_time_parse(value, &unused, NULL) != ANTAG_OK)
+        return;
+    out->other[out->other_count].name = name;
+    out->other[out->other_count++].value = value;
+}
+
+static enum antag_err find_headers(enum ag_verify_kind kind, bool times, const msgpack_object *map,
+                                   struct ag_signed_headers *out, struct antag_fault *fault)
+{
+    *out = (struct ag_signed_headers){0};
     if (map->type != MSGPACK_OBJECT_MAP) /* nil or an empty array: an empty map */
         return ANTAG_OK;
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[i];
         struct antag_slice name;
+        bool ours = false;
         enum antag_err err;
 
         if (!antag_object_slice(&kv->key, &name))
@@ -63,16 +76,18 @@ static enum antag_err find_headers(enum ag_verify_kind kind, const msgpack_objec
                 return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "headers",
                                        "%s is given twice; it may be given once",
                                        needed_names[kind][n]);
-            out->seen[n] = true;
+            out->seen[n] = ours = true;
             err = header_value(needed_names[kind][n], &kv->val, &out->value[n], fault);
             if (err != ANTAG_OK)
                 return err;
         }
+        if (times && !ours)
+            note_time(out, name, &kv->val);
     }
     return ANTAG_OK;
 }
 
-static enum antag_err check_present(enum ag_verify_kind kind, const struct found *h,
+static enum antag_err check_present(enum ag_verify_kind kind, const struct ag_signed_headers *h,
                                     struct antag_fault *fault)
 {
     if (h->value[SIGNATURE].len == 0 && h->value[TIME].len == 0)
@@ -89,7 +104,7 @@ static enum antag_err check_present(enum ag_verify_kind kind, const struct found
     return ANTAG_OK;
 }
 
-static enum antag_err check_client_id(const struct ag_profile *p, const struct found *h,
+static enum antag_err check_client_id(const struct ag_profile *p, const struct ag_signed_headers *h,
                                       struct antag_fault *fault)
 {
     if (antag_slice_is(h->value[CLIENT_ID], p->row->client_id))
@@ -101,7 +116,7 @@ static enum antag_err check_client_id(const struct ag_profile *p, const struct f
 
 static enum antag_err check_signature(const struct ag_profile *p,
                                       const struct antag_verify_params *params,
-                                      struct antag_slice uri, const struct found *h,
+                                      struct antag_slice uri, const struct ag_signed_headers *h,
                                       const struct ag_antom_signature *sig,
                                       struct ag_hasher *hasher, struct ag_verifier *verifier,
                                       uint32_t *version, struct antag_fault *fault)
@@ -143,17 +158,17 @@ static int64_t max_age_ms(const struct ag_asking *a, enum ag_verify_kind kind,
     return response ? a->conf->policy_response_max_age_ms : a->conf->policy_notification_max_age_ms;
 }
 
-/* Everything up to the point where the message itself is looked at. */
-static enum antag_err check_asking(const struct ag_asking *a, enum ag_verify_kind kind,
-                                   const struct antag_verify_params *p, struct found *headers,
-                                   const struct ag_profile **profile, char *uri, size_t uri_size,
-                                   size_t *uri_len, struct antag_fault *fault)
+enum antag_err ag_verify_parts(const struct ag_asking *a, enum ag_verify_kind kind,
+                               const struct antag_verify_params *p,
+                               struct ag_signed_headers *headers, const struct ag_profile **profile,
+                               char *uri, size_t uri_size, size_t *uri_len,
+                               struct antag_fault *fault)
 {
     enum antag_err err;
 
     if ((err = ag_antom_check_method(p->method.v, fault)) != ANTAG_OK ||
         (err = ag_antom_check_uri(p->uri.v, fault)) != ANTAG_OK ||
-        (err = find_headers(kind, &p->headers.v, headers, fault)) != ANTAG_OK)
+        (err = find_headers(kind, a->explain, &p->headers.v, headers, fault)) != ANTAG_OK)
         return err;
     if ((err = ag_front_permit(a, AG_OP_VERIFY, p->profile.v, p->method.v, p->uri.v, p->body.v.len,
                                profile, fault)) != ANTAG_OK)
@@ -181,13 +196,13 @@ enum antag_err ag_verify(const struct ag_asking *a, enum ag_verify_kind kind,
     struct antag_slice signed_uri = {(const uint8_t *)uri, 0};
     const struct ag_profile *profile = NULL;
     struct ag_antom_signature sig;
-    struct found headers;
+    struct ag_signed_headers headers;
     uint32_t version = 0;
     int64_t at_ms = 0;
     enum antag_err err;
 
-    if ((err = check_asking(a, kind, p, &headers, &profile, uri, sizeof(uri), &signed_uri.len,
-                            fault)) != ANTAG_OK)
+    if ((err = ag_verify_parts(a, kind, p, &headers, &profile, uri, sizeof(uri), &signed_uri.len,
+                               fault)) != ANTAG_OK)
         return err;
     if ((err = check_present(kind, &headers, fault)) != ANTAG_OK)
         return err;

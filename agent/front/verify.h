@@ -15,6 +15,26 @@ void ag_verifier_free(struct ag_verifier *v);
 bool ag_verifier_fits(struct ag_verifier *v, const struct ag_verify_key *key,
                       const uint8_t digest[AG_DIGEST_LEN], struct antag_slice sig);
 
+/* the headers that are read, and the others that could hold a time */
+enum ag_header { AG_HEADER_CLIENT_ID, AG_HEADER_TIME, AG_HEADER_SIGNATURE, AG_HEADER_COUNT };
+#define AG_OTHER_HEADERS_MAX 8
+struct ag_signed_headers {
+    bool seen[AG_HEADER_COUNT];
+    struct antag_slice value[AG_HEADER_COUNT]; /* empty: missing */
+    size_t other_count;
+    struct {
+        struct antag_slice name, value;
+    } other[AG_OTHER_HEADERS_MAX]; /* whose values are times */
+};
+/* Everything up to the point where the message itself is looked at: forms, grant, profile, fence. `uri` is
+ * the one that was signed. errors: as ag_verify, up to NO_ANTOM_KEY. */
+ANTAG_MUST_CHECK enum antag_err ag_verify_parts(const struct ag_asking *a, enum ag_verify_kind kind,
+                                                const struct antag_verify_params *p,
+                                                struct ag_signed_headers *headers,
+                                                const struct ag_profile **profile, char *uri,
+                                                size_t uri_size, size_t *uri_len,
+                                                struct antag_fault *fault);
+
 struct ag_verified {
     uint32_t version;        /* of the Antom key */
     struct antag_slice time; /* header's text, borrowed from the params */

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include "agent/front/explain.h"
 #include "agent/front/keeperlink.h"
 #include "agent/front/verify.h"
 #include "agent/front/view.h"
@@ -46,6 +47,7 @@ struct ag_worker {
     struct antag_writer writer;
     struct ag_hasher *hasher;
     struct ag_verifier *verifier;
+    struct ag_explain_gate explain_gate;
     struct ag_links *links;
 
     struct ag_inbox *inbox;

@@ -106,8 +106,6 @@ static enum antag_err add_antom_keys(const struct ag_book *b, struct ag_front_ro
         const struct ag_row_antom_key *k = &b->antom_keys[i];
         struct ag_snap_row row = {.table = AG_SNAP_ANTOM_KEY, .id = k->id};
 
-        if (!ag_antom_key_state_verifies(k->state))
-            continue;
         row.u.antom_key.profile_id = k->profile_id;
         row.u.antom_key.version = k->version;
         row.u.antom_key.state = k->state;

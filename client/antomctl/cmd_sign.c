@@ -1,4 +1,4 @@
-/* sign, verify: antomctl as an ordinary caller of agent.sock. */
+/* sign, verify, explain: antomctl as an ordinary caller of agent.sock. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,9 +93,9 @@ static enum antag_err add_headers(const struct ctl *c, struct antag_writer *w,
     return err;
 }
 
-/* The request of either kind: the arguments, the headers of a verify, the body. */
-static enum antag_err ask_agent(struct ctl *c, const char *method, bool with_headers,
-                                json_t **result, struct antag_fault *fault)
+/* The request of any kind: the arguments, the headers of a verify, the body. `kind`: of an explain, or NULL. */
+static enum antag_err ask_agent(struct ctl *c, const char *method, const char *kind,
+                                bool with_headers, json_t **result, struct antag_fault *fault)
 {
     struct antag_writer params;
     uint8_t *body = NULL;
@@ -105,6 +105,8 @@ static enum antag_err ask_agent(struct ctl *c, const char *method, bool with_hea
     antag_writer_init(&params, ANTAG_FRAME_MAX);
     antag_w_map(&params);
     ctl_pairs(c, &params);
+    if (kind != NULL)
+        antag_w_kv_str(&params, "kind", kind);
     if (with_headers && (err = add_headers(c, &params, fault)) != ANTAG_OK)
         goto out;
     err = ctl_read_body(ctl_args_get(&c->line, "--body"), &body, &body_len, fault);
@@ -121,18 +123,46 @@ out:
 
 enum antag_err ctl_run_sign(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
-    return ask_agent(c, "sign_request", false, result, fault);
+    return ask_agent(c, "sign_request", NULL, false, result, fault);
 }
 
 enum antag_err ctl_run_verify_response(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
-    return ask_agent(c, "verify_response", true, result, fault);
+    return ask_agent(c, "verify_response", NULL, true, result, fault);
 }
 
 enum antag_err ctl_run_verify_notification(struct ctl *c, json_t **result,
                                            struct antag_fault *fault)
 {
-    return ask_agent(c, "verify_notification", true, result, fault);
+    return ask_agent(c, "verify_notification", NULL, true, result, fault);
+}
+
+/* What was asked about would be refused: told as such, and in the exit status too. */
+static enum antag_err explain(struct ctl *c, const char *kind, json_t **result,
+                              struct antag_fault *fault)
+{
+    enum antag_err err = ask_agent(c, "explain", kind, strcmp(kind, "sign") != 0, result, fault);
+    int64_t code;
+
+    if (err == ANTAG_OK && ctl_json_int(*result, "code", &code))
+        c->exit_status = antag_err_exit((enum antag_err)code);
+    return err;
+}
+
+enum antag_err ctl_run_explain_sign(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    return explain(c, "sign", result, fault);
+}
+
+enum antag_err ctl_run_explain_response(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    return explain(c, "response", result, fault);
+}
+
+enum antag_err ctl_run_explain_notification(struct ctl *c, json_t **result,
+                                            struct antag_fault *fault)
+{
+    return explain(c, "notification", result, fault);
 }
 
 /* ---- for people */
@@ -183,4 +213,60 @@ void ctl_render_verify(struct ctl *c, const json_t *result)
     if (ctl_json_int(result, "age_ms", &age))
         (void)printf("age: %" PRId64 ".%03" PRId64 " s\n", age / 1000,
                      (age < 0 ? -age : age) % 1000);
+}
+
+/* The string to sign as it is, but for what a terminal would act upon; its body is left out. */
+static void put_string(const json_t *result)
+{
+    const char *head = ctl_json_text(result, "string_head");
+    int64_t bytes = 0;
+
+    if (*head == '\0')
+        return;
+    (void)ctl_json_int(result, "body_bytes", &bytes);
+    (void)printf("\nstring to sign (its first two parts stand in one line each):\n");
+    for (const char *line = head; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        char *clean = ctl_clean(line, len);
+
+        (void)printf("  %s", clean);
+        free(clean);
+        line += len;
+        if (*line == '\n') {
+            (void)putchar('\n');
+            line++;
+        }
+    }
+    (void)printf("<the body, %" PRId64 " bytes>\n", bytes);
+    put_pair("sha256", ctl_json_text(result, "digest"));
+}
+
+void ctl_render_explain(struct ctl *c, const json_t *result)
+{
+    const json_t *findings = json_object_get(result, "findings"), *f;
+    const char *verdict = ctl_json_text(result, "verdict");
+    bool good = strcmp(verdict, "OK") == 0;
+    size_t i;
+
+    ctl_put(stdout, c->colour, good ? CTL_GOOD : CTL_BAD, verdict);
+    if (good)
+        (void)printf(": this would be %s\n",
+                     strcmp(ctl_json_text(result, "kind"), "sign") == 0 ? "signed" : "taken");
+    else {
+        (void)printf(": ");
+        ctl_put_wrapped(stdout, ctl_json_text(result, "message"), strlen(verdict) + 2, 2);
+    }
+    json_array_foreach(findings, i, f)
+    {
+        char text[512];
+        const char *which = ctl_json_text(f, "which");
+
+        (void)snprintf(text, sizeof text, "%s%s%s%s", ctl_json_text(f, "message"),
+                       *which != '\0' ? " (" : "", which, *which != '\0' ? ")" : "");
+        (void)printf("\nfound: ");
+        ctl_put_wrapped(stdout, text, 7, 7);
+        (void)printf("to do: ");
+        ctl_put_wrapped(stdout, ctl_json_text(f, "remedy"), 7, 7);
+    }
+    put_string(result);
 }

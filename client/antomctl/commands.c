@@ -432,6 +432,49 @@ const struct ctl_command ctl_commands[] = {
                    "--header 'signature: ...' --body notice.json",
     },
     {
+        .words = "explain sign",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = ARGS(
+            BODY, {"--time", "TEXT", CTL_TEXT, false, "time", "Request-Time (the agent's clock)"},
+            {"--merchant", "ID", CTL_TEXT, false, "merchant",
+             "for this merchant, with its Agent-Token"},
+            TRACE),
+        .flags = CTL_SAFE,
+        .run = ctl_run_explain_sign,
+        .render = ctl_render_explain,
+        .help = "Show what exactly would be signed, and whether it would be",
+        .notes = "Signs nothing. Needs a grant for explain. Exit status as sign would have.",
+        .example = "explain sign shop/sandbox POST /ams/api/v1/payments/pay --body pay.json",
+    },
+    {
+        .words = "explain response",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = VERIFY_OPTIONS,
+        .flags = CTL_SAFE,
+        .run = ctl_run_explain_response,
+        .render = ctl_render_explain,
+        .help = "Find out why a response does not verify",
+        .notes =
+            "Tries the usual mistakes; what it finds stays unproven. Needs a grant for explain.",
+        .example = "explain response shop/sandbox POST /ams/api/v1/payments/pay "
+                   "--header 'client-id: ...' --header 'response-time: ...' "
+                   "--header 'signature: ...' --body answer.json",
+    },
+    {
+        .words = "explain notification",
+        .positionals = ARGS(PROFILE, METHOD_URI),
+        .options = VERIFY_OPTIONS,
+        .flags = CTL_SAFE,
+        .run = ctl_run_explain_notification,
+        .render = ctl_render_explain,
+        .help = "Find out why a notification does not verify",
+        .notes =
+            "Tries the usual mistakes; what it finds stays unproven. Needs a grant for explain.",
+        .example = "explain notification shop/sandbox POST /notify "
+                   "--header 'client-id: ...' --header 'request-time: ...' "
+                   "--header 'signature: ...' --body notice.json",
+    },
+    {
         .words = "audit verify",
         .positionals = ARGS(CHAIN),
         .run = ctl_run_audit_verify,

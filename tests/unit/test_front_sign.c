@@ -63,7 +63,7 @@ static enum antag_err plan(const struct ag_caller *who, const char *profile, con
                            const char *uri, const char *time, const char *body,
                            struct ag_sign_plan *out, struct antag_fault *fault)
 {
-    struct ag_asking asking = {snap, &conf, who, NOW};
+    struct ag_asking asking = {snap, &conf, who, NOW, false};
     struct antag_sign_params p = {.profile = opt(profile),
                                   .method = opt(method),
                                   .uri = opt(uri),
@@ -196,7 +196,7 @@ static void test_denied_alike(void)
 
 static void test_merchant(void)
 {
-    struct ag_asking asking = {snap, &conf, &caller, NOW};
+    struct ag_asking asking = {snap, &conf, &caller, NOW, false};
     struct antag_sign_params p = {.profile = opt("shop/live"),
                                   .method = opt("POST"),
                                   .uri = opt(PAY),

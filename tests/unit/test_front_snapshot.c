@@ -129,6 +129,11 @@ static void test_keys(void)
     for (size_t i = 0; i < ROW_COUNT(order); i++)
         CU_ASSERT_EQUAL(p->keys[i].version, order[i]);
     CU_ASSERT_EQUAL(p->keys[0].sig_len, 256);
+    CU_ASSERT_EQUAL_FATAL(p->other_count, 2); /* what is not trusted stands apart, for explain */
+    CU_ASSERT(p->others[0].version + p->others[1].version == 5 + 7);
+    CU_ASSERT_EQUAL(p->others[0].staged, p->others[0].version == 5);
+    CU_ASSERT_EQUAL(p->others[1].staged, p->others[1].version == 5);
+    CU_ASSERT(!p->others[0].active && !p->others[1].active);
     CU_ASSERT_EQUAL(ag_snapshot_find(s, antag_slice_of("shop/live"))->key_count, 0);
     ag_snapshot_release(s);
     ag_rows_free(rows);

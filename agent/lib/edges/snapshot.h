@@ -39,7 +39,8 @@ struct ag_snap_profile {
 struct ag_snap_antom_key {
     uint64_t profile_id;
     uint32_t version;
-    enum ag_antom_key_state state; /* only ACTIVE and RETIRING verify; active is tried first */
+    enum ag_antom_key_state state; /* only ACTIVE and RETIRING verify, active is tried first;
+                                       others are for explain */
     size_t spki_len;
     uint8_t spki[ANTAG_SPKI_MAX];
 };
