@@ -1,0 +1,167 @@
+/* calls: params written, results read. */
+#include <string.h>
+
+#include "client/c/wire.h"
+#include "proto/params.h"
+
+/* ---- params */
+
+static void put_text(struct antag_writer *w, const char *key, const char *text)
+{
+    if (text != NULL)
+        antag_w_kv_str(w, key, text);
+}
+
+static void put_deadline(struct antag_writer *w, int64_t deadline_ms)
+{
+    if (deadline_ms > 0)
+        antag_w_kv_int(w, "deadline_ms",
+                       deadline_ms < ANTAG_DEADLINE_MAX_MS ? deadline_ms : ANTAG_DEADLINE_MAX_MS);
+}
+
+void antag__write_hello(struct antag_writer *w, const void *call, int64_t deadline_ms)
+{
+    (void)deadline_ms;
+    antag_w_map(w);
+    put_text(w, "client", call);
+    antag_w_end(w);
+}
+
+void antag__write_health(struct antag_writer *w, const void *call, int64_t deadline_ms)
+{
+    (void)call;
+    antag_w_map(w);
+    put_deadline(w, deadline_ms);
+    antag_w_end(w);
+}
+
+void antag__write_sign(struct antag_writer *w, const void *call, int64_t deadline_ms)
+{
+    const struct antag_sign_call *s = call;
+
+    antag_w_map(w);
+    put_text(w, "profile", s->profile);
+    put_text(w, "method", s->method);
+    put_text(w, "uri", s->uri);
+    antag_w_kv_bin(w, "body", s->body);
+    put_text(w, "time", s->time);
+    put_text(w, "merchant", s->merchant);
+    put_text(w, "trace", s->trace);
+    put_deadline(w, deadline_ms);
+    antag_w_end(w);
+}
+
+void antag__write_verify(struct antag_writer *w, const void *call, int64_t deadline_ms)
+{
+    const struct antag_verify_call *v = call;
+
+    antag_w_map(w);
+    put_text(w, "profile", v->profile);
+    put_text(w, "method", v->method);
+    put_text(w, "uri", v->uri);
+    antag_w_kv_bin(w, "body", v->body);
+    antag_w_key(w, "headers");
+    antag_w_map(w);
+    for (size_t i = 0; i < v->header_count; i++)
+        antag_w_kv_str(w, v->headers[i].name, v->headers[i].value);
+    antag_w_end(w);
+    if (v->max_age_ms >= 0)
+        antag_w_kv_int(w, "max_age_ms", v->max_age_ms);
+    put_text(w, "trace", v->trace);
+    put_deadline(w, deadline_ms);
+    antag_w_end(w);
+}
+
+/* What only this side can say; all else is for the agent to judge. */
+static enum antag_err check(const char *profile, const char *method, const char *uri,
+                            struct antag_slice body, struct antag_fault *fault)
+{
+    const char *missing = profile == NULL  ? "profile"
+                          : method == NULL ? "method"
+                          : uri == NULL    ? "uri"
+                                           : NULL;
+
+    if (missing != NULL)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, missing, "is missing");
+    if (body.len > ANTAG_BODY_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "body", "has %zu bytes, at most %d",
+                               body.len, ANTAG_BODY_MAX);
+    return ANTAG_OK;
+}
+
+enum antag_err antag__check_sign(const struct antag_sign_call *s, struct antag_fault *fault)
+{
+    return check(s->profile, s->method, s->uri, s->body, fault);
+}
+
+enum antag_err antag__check_verify(const struct antag_verify_call *v, struct antag_fault *fault)
+{
+    for (size_t i = 0; i < v->header_count; i++)
+        if (v->headers[i].name == NULL || v->headers[i].value == NULL)
+            return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "headers",
+                                   "header %zu has no name or no value", i);
+    if (v->header_count > ANTAG_HEADERS_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "headers", "has %zu, at most %d",
+                               v->header_count, ANTAG_HEADERS_MAX);
+    return check(v->profile, v->method, v->uri, v->body, fault);
+}
+
+/* ---- results: what is needed must be there and fit; what is not known is skipped */
+
+static bool take_uint32(const msgpack_object *o, const char *key, uint32_t *out)
+{
+    uint64_t v;
+
+    if (!antag_object_uint(o, key, &v) || v > UINT32_MAX)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+#define TAKE(map, key, member) antag_object_text(map, key, member, sizeof member)
+
+static enum antag_err read_sign(const msgpack_object *o, struct antag_signed *s)
+{
+    const msgpack_object *headers = antag_object_get(o, "headers");
+
+    if (headers == NULL || !TAKE(headers, "Client-Id", s->client_id) ||
+        !TAKE(headers, "Request-Time", s->request_time) ||
+        !TAKE(headers, "Signature", s->signature) ||
+        !TAKE(headers, "Content-Type", s->content_type) || !TAKE(o, "uri", s->uri) ||
+        !take_uint32(o, "version", &s->version) || !take_uint32(o, "key_version", &s->key_version))
+        return ANTAG_ERR_BAD_FRAME;
+    if ((antag_object_get(headers, "Agent-Token") != NULL &&
+         !TAKE(headers, "Agent-Token", s->agent_token)) ||
+        (antag_object_get(o, "url") != NULL && !TAKE(o, "url", s->url)) ||
+        (antag_object_get(o, "record") != NULL && !TAKE(o, "record", s->record)))
+        return ANTAG_ERR_BAD_FRAME;
+    return ANTAG_OK;
+}
+
+static enum antag_err read_verify(const msgpack_object *o, struct antag_verified *v)
+{
+    if (!take_uint32(o, "version", &v->version) || !TAKE(o, "time", v->time) ||
+        !antag_object_int(o, "age_ms", &v->age_ms))
+        return ANTAG_ERR_BAD_FRAME;
+    v->verified = true; /* last: everything else is as it must be */
+    return ANTAG_OK;
+}
+
+enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o,
+                                  union antag__result *out)
+{
+    enum antag_err err = ANTAG_OK;
+
+    memset(out, 0, sizeof *out);
+    if (kind == ANTAG__SIGN)
+        err = read_sign(o, &out->sign);
+    else if (kind == ANTAG__VERIFY)
+        err = read_verify(o, &out->verify);
+    else if (kind == ANTAG__HEALTH && !TAKE(o, "state", out->health.state))
+        err = ANTAG_ERR_BAD_FRAME;
+    else if (kind == ANTAG__HEALTH)
+        (void)TAKE(o, "reason", out->health.reason);
+    if (err != ANTAG_OK)
+        memset(out, 0, sizeof *out);
+    return err;
+}
