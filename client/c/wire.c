@@ -255,7 +255,8 @@ enum antag_err antag__wire_submit(struct antag__wire *w, enum antag__kind kind, 
         return err;
     slot->tag = tag;
     w->in_flight++;
-    flush(w);
+    if (!w->stepping)
+        flush(w);
     return ANTAG_OK;
 }
 
@@ -365,11 +366,15 @@ static void check_due(struct antag__wire *w)
 
 void antag__wire_step(struct antag__wire *w)
 {
+    w->stepping = true;
     if (w->fd >= 0 && w->out_len > 0)
         flush(w);
     if (w->fd >= 0)
         receive(w);
     check_due(w);
+    w->stepping = false;
+    if (w->fd >= 0 && w->out_len > 0)
+        flush(w);
 }
 
 int64_t antag__wire_due_ms(const struct antag__wire *w)

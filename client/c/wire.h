@@ -34,6 +34,7 @@ struct antag__wire {
     uint32_t next_id;
     struct antag__slot slots[ANTAG_INFLIGHT_PER_CONN];
     size_t in_flight; /* hello is not counted */
+    bool stepping;    /* what is submitted meanwhile is written together, at the end of the step */
     struct antag_writer writer;
     uint8_t *out, *in; /* owned */
     size_t out_len, out_cap, in_len, in_cap;

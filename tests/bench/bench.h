@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "antag/client.h"
+
 /* roles whose CPU time is told */
 enum role { ROLE_FRONT, ROLE_KEEPER, ROLE_STEWARD, ROLE_SUPERVISOR, ROLE_COUNT };
 extern const char *const role_names[ROLE_COUNT];
@@ -45,25 +47,27 @@ struct raw {
 /* False: OpenSSL refused. `threads` of them for `ms` milliseconds. */
 bool raw_run(const struct raw *r, enum op op, unsigned threads, unsigned ms, struct sample *out);
 
+/* ---- calls.c: what is asked of the agent */
+struct calls {
+    struct antag_sign_call sign;
+    struct antag_verify_call verify;
+    struct antag_header headers[3];
+    char time[32], signature[2048];
+};
+extern const char bench_body[];
+/* `key` plays Antom. The response is of now. */
+bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out);
+
 /* ---- load.c: one thread that keeps an agent busy */
 struct load {
     const char *socket;
     pid_t agent;
-    const uint8_t *frame; /* one request, its id a uint32 at `id_at` */
-    size_t len, id_at;
+    enum op op;
+    const struct calls *calls;
     unsigned connections, depth; /* requests in flight on each */
 };
 /* False, with a word on standard error: an answer was a refusal, or the agent went away. */
 bool load_run(const struct load *l, unsigned ms, struct sample *out);
-
-/* ---- request.c: the frames, and the message that is verified */
-struct requests {
-    uint8_t *sign, *verify; /* owned */
-    size_t sign_len, verify_len, id_at;
-};
-/* `key` plays Antom. The response is of now. */
-bool requests_make(const char *profile, const char *client_id, EVP_PKEY *key, struct requests *out);
-extern const char bench_body[];
 
 /* ---- report.c */
 #define ROUNDS_MAX 64

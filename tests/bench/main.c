@@ -42,7 +42,7 @@ static const struct plan {
 
 struct bench {
     struct options o;
-    struct requests requests;
+    struct calls calls;
     struct raw raw;
     struct row rows[ROWS];
     unsigned cores;
@@ -54,9 +54,8 @@ static bool run_row(struct bench *b, size_t i, unsigned ms, struct sample *out)
     bool sign = strcmp(p->op, "sign") == 0;
     struct load l = {.socket = p->where == COMMIT ? b->o.commit : b->o.buffered,
                      .agent = p->where == COMMIT ? b->o.commit_pid : b->o.buffered_pid,
-                     .frame = sign ? b->requests.sign : b->requests.verify,
-                     .len = sign ? b->requests.sign_len : b->requests.verify_len,
-                     .id_at = b->requests.id_at,
+                     .op = sign ? OP_SIGN : OP_VERIFY,
+                     .calls = &b->calls,
                      .connections = p->connections,
                      .depth = p->depth};
 
@@ -215,11 +214,9 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &b.o))
         return usage();
     b.cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-    srandom((unsigned)now_us());
-    good = load_key(b.o.key, &key) && requests_make(PROFILE, CLIENT_ID, key, &b.requests) &&
+    srandom((unsigned)((uint64_t)now_us() & 0xffffffffu));
+    good = load_key(b.o.key, &key) && calls_make(PROFILE, CLIENT_ID, key, &b.calls) &&
            make_raw(&b, key) && run(&b);
-    free(b.requests.sign);
-    free(b.requests.verify);
     EVP_PKEY_free(key);
     return good ? 0 : 1;
 }
