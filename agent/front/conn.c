@@ -62,26 +62,29 @@ static void release(struct ag_conn *c, size_t bytes)
     release_shared(c, bytes);
 }
 
-static enum antag_err busy(struct antag_fault *fault)
+static enum antag_err busy(struct ag_conn *c, struct antag_fault *fault)
 {
-    fault->retry_after_ms = AG_BUSY_RETRY_MS;
+    int64_t wait_ms = ag_links_wait_ms(c->worker->links);
+
+    fault->retry_after_ms = wait_ms > 0 ? wait_ms : AG_BUSY_RETRY_MS;
     return fault->err;
 }
 
-static enum antag_err busy_bytes(struct antag_fault *fault)
+static enum antag_err busy_bytes(struct ag_conn *c, struct antag_fault *fault)
 {
     antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
                     "too many bytes of requests are in flight, on this connection or in all");
-    return busy(fault);
+    return busy(c, fault);
 }
 
-static enum antag_err busy_requests(struct antag_fault *fault, int64_t limit, const char *where)
+static enum antag_err busy_requests(struct ag_conn *c, struct antag_fault *fault, int64_t limit,
+                                    const char *where)
 {
     antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
                     "%" PRId64 " requests are in flight %s, no more "
                     "are taken before one is answered",
                     limit, where);
-    return busy(fault);
+    return busy(c, fault);
 }
 
 enum antag_err ag_conn_attach(struct ag_conn *c, struct ag_job *job, uint32_t id, size_t bytes,
@@ -91,14 +94,14 @@ enum antag_err ag_conn_attach(struct ag_conn *c, struct ag_job *job, uint32_t id
     struct ag_shared *s = c->worker->shared;
 
     if (c->job_count >= (size_t)conf->limits_requests_per_connection)
-        return busy_requests(fault, conf->limits_requests_per_connection, "on this connection");
+        return busy_requests(c, fault, conf->limits_requests_per_connection, "on this connection");
     if (atomic_fetch_add(&s->requests, 1) >= (size_t)conf->limits_requests) {
         atomic_fetch_sub(&s->requests, 1);
-        return busy_requests(fault, conf->limits_requests, "in all");
+        return busy_requests(c, fault, conf->limits_requests, "in all");
     }
     if (!reserve(c, bytes)) {
         atomic_fetch_sub(&s->requests, 1);
-        return busy_bytes(fault);
+        return busy_bytes(c, fault);
     }
     job->conn = c;
     job->id = id;
@@ -427,7 +430,7 @@ static void end_dropped(struct ag_conn *c)
     enum antag_err unused = antag_message_parse(&c->worker->decoder, start, &m, NULL);
 
     (void)unused;
-    busy_bytes(&fault);
+    busy_bytes(c, &fault);
     if (!m.has_id || ag_conn_has_job(c, m.id)) {
         refuse_and_end(c, &fault);
         return;

@@ -10,6 +10,7 @@
 
 struct ag_conn;
 struct ag_lane;
+struct ag_turn;
 
 struct ag_job {
     TAILQ_ENTRY(ag_job) of_conn, of_lane;
@@ -23,7 +24,9 @@ struct ag_job {
 
     /* the lane's business */
     struct ag_lane *lane;
-    int64_t lane_until; /* loop's ms; no lane by then: BACKEND. INT64_MAX: there is one */
+    TAILQ_ENTRY(ag_job) of_turn;
+    struct ag_turn *turn; /* while it waits for its turn */
+    int64_t lane_until;   /* loop's ms; no lane by then: BACKEND. INT64_MAX: there is one */
     uint32_t slot, generation;
     bool sent;
 };

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/front/turns.h"
 #include "agent/lib/log.h"
 #include "agent/lib/signwire.h"
 
@@ -15,11 +16,14 @@ struct ag_lane {
     TAILQ_ENTRY(ag_lane) link;
     struct ag_links *links;
     char keyring[ANTAG_KEYRING_MAX + 1];
-    struct lane_pipe *pipe; /* NULL: no keeper is joined */
-    struct ag_jobs waiting, sent;
+    struct lane_pipe *pipe;       /* NULL: no keeper is joined */
+    struct ag_jobs waiting, sent; /* in the order in which they came */
+    struct ag_turns turns;        /* of those that wait: whose goes next */
     size_t waiting_count, sent_count;
-    size_t threads; /* of the keeper, as configured */
-    bool blocked;   /* the kernel took no more; wait until it is writable */
+    size_t threads;    /* of the keeper, as configured */
+    uint64_t ended_ns; /* when a signature came last; 0: none, or there was nothing to do since */
+    uint64_t each_ns;  /* time from one to the next while there is work, on average; 0: not known */
+    bool blocked;      /* the kernel took no more; wait until it is writable */
 };
 
 /* the descriptor and its handle; outlives its lane's use of it until the loop has closed it */
@@ -90,6 +94,7 @@ struct ag_job *ag_links_job(struct ag_links *links)
     job->conn = NULL;
     job->view = NULL;
     job->lane = NULL;
+    job->turn = NULL;
     job->sent = false;
     job->deadline_at = job->lane_until = INT64_MAX;
     return job;
@@ -130,6 +135,7 @@ static void take_off(struct ag_job *job)
         lane->sent_count--;
     } else {
         TAILQ_REMOVE(&lane->waiting, job, of_lane);
+        ag_turns_remove(&lane->turns, job);
         lane->waiting_count--;
     }
     job->sent = false;
@@ -254,6 +260,7 @@ static struct ag_lane *need_lane(struct ag_links *links, const char *keyring)
     antag_slice_copy(antag_slice_of(keyring), lane->keyring, sizeof(lane->keyring));
     TAILQ_INIT(&lane->waiting);
     TAILQ_INIT(&lane->sent);
+    ag_turns_init(&lane->turns);
     TAILQ_INSERT_TAIL(&links->lanes, lane, link);
     return lane;
 }
@@ -347,7 +354,7 @@ void ag_links_submit(struct ag_links *links, struct ag_job *job)
     struct ag_lane *lane = need_lane(links, job->plan.profile->row->keyring);
     struct antag_fault fault;
 
-    if (!lane) {
+    if (!lane || !ag_turns_add(&lane->turns, job)) {
         antag_fault_set(&fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a lane to the keeper");
         links->on_done(job, &fault, (struct antag_slice){0}, links->ctx);
         return;
@@ -388,12 +395,11 @@ static void fill(const struct ag_job *job, struct ag_sign_job *out)
 static bool send_packet(struct ag_lane *lane)
 {
     struct ag_sign_job packet[AG_LANE_PACKET_JOBS];
-    struct ag_job *jobs[AG_LANE_PACKET_JOBS], *job, *after;
+    struct ag_job *jobs[AG_LANE_PACKET_JOBS], *job;
     size_t count = 0, max = packet_size(lane);
     int64_t now = (int64_t)uv_now(lane->links->loop);
 
-    for (job = TAILQ_FIRST(&lane->waiting); job && count < max; job = after) {
-        after = TAILQ_NEXT(job, of_lane);
+    while (count < max && (job = ag_turns_take(&lane->turns))) {
         if (expire(lane->links, job, now))
             continue;
         fill(job, &packet[count]);
@@ -402,6 +408,8 @@ static bool send_packet(struct ag_lane *lane)
     if (count == 0)
         return false;
     if (send(lane->pipe->fd, packet, count * sizeof(packet[0]), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        while (count > 0)
+            ag_turns_put_back(&lane->turns, jobs[--count]);
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
             lane->blocked = true;
             set_events(lane);
@@ -441,6 +449,30 @@ static bool is_keeper_error(enum antag_err err)
            err == ANTAG_ERR_RETRY || err == ANTAG_ERR_AUDIT || err == ANTAG_ERR_INTERNAL;
 }
 
+/* How long a signature takes of a keeper that has work, all its threads together. */
+static void measure(struct ag_lane *lane)
+{
+    uint64_t now = uv_hrtime(), gone = lane->ended_ns != 0 ? now - lane->ended_ns : 0;
+
+    if (gone > 0)
+        lane->each_ns = lane->each_ns == 0 ? gone : (lane->each_ns * 15 + gone) / 16;
+    lane->ended_ns = lane->sent_count + lane->waiting_count > 1 ? now : 0;
+}
+
+int64_t ag_links_wait_ms(struct ag_links *links)
+{
+    struct ag_lane *lane;
+    uint64_t most = 0;
+
+    TAILQ_FOREACH(lane, &links->lanes, link)
+    {
+        uint64_t ns = (lane->sent_count + lane->waiting_count) * lane->each_ns;
+
+        most = ns > most ? ns : most;
+    }
+    return most == 0 ? 0 : (int64_t)(most / 1000000) + 1;
+}
+
 /* One answer. False when it breaks the form of the lane, whose other end can then not be trusted. */
 static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
 {
@@ -454,6 +486,7 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
                AG_F_UINT("tag", done->tag));
         return true;
     }
+    measure(lane);
     if (done->err == ANTAG_OK && size_ok && done->seq > 0) {
         job->seq = done->seq;
         end_job(lane->links, job, &(struct antag_fault){.err = ANTAG_OK},
@@ -543,6 +576,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
     while ((lane = TAILQ_FIRST(&links->lanes))) {
         TAILQ_REMOVE(&links->lanes, lane, link);
+        ag_turns_fini(&lane->turns);
         free(lane);
     }
     for (uint32_t i = 0; i < links->slot_count; i++)

@@ -1,5 +1,5 @@
-/* keeperlink: a worker's lanes to the keepers, one a keyring. Jobs wait here in order until the keeper
- * has room, go out a few a packet, and end here: with the keeper's answer, with RETRY when the lane
+/* keeperlink: a worker's lanes to the keepers, one a keyring. Jobs wait here, callers in turn (turns.h),
+ * until the keeper has room, go out a few a packet, and end here: with the keeper's answer, with RETRY when the lane
  * ended under them, with BACKEND when there was no lane for AG_LANE_WAIT_MS, with DEADLINE.
  * What a keeper sends is checked: a tag that is not in flight on this lane is dropped. One thread. */
 #ifndef AG_FRONT_KEEPERLINK_H
@@ -31,6 +31,9 @@ void ag_links_close(struct ag_links *links); /* NULL accepted */
 
 /* A fresh pair to the keeper of `keyring`; takes `fd`. Jobs on the old one end with RETRY. */
 void ag_links_join(struct ag_links *links, const char *keyring, int fd);
+/* How long the work that is here will take, by what signatures took of late: what a caller who is refused
+ * for want of room is told. 0: not known. */
+int64_t ag_links_wait_ms(struct ag_links *links);
 bool ag_links_is_up(struct ag_links *links, const char *keyring);
 
 /* An empty job. NULL: out of memory. Ended by discard, or handed over by submit. */

@@ -89,7 +89,7 @@ static void tear_down(struct bench *b)
         close(b->keeper);
 }
 
-static void submit(struct bench *b, uint32_t id, int64_t deadline_at)
+static void submit_of(struct bench *b, uint32_t id, int64_t deadline_at, uint32_t uid)
 {
     static struct ag_conn *const somebody =
         (struct ag_conn *)16; /* only its absence is looked at */
@@ -101,8 +101,14 @@ static void submit(struct bench *b, uint32_t id, int64_t deadline_at)
     job->view = ag_view_hold(b->view);
     job->plan.profile = ag_snapshot_at(b->snap, 0);
     memset(job->plan.digest, (int)id, sizeof job->plan.digest);
+    job->plan.claim.uid = uid;
     job->deadline_at = deadline_at;
     ag_links_submit(b->links, job);
+}
+
+static void submit(struct bench *b, uint32_t id, int64_t deadline_at)
+{
+    submit_of(b, id, deadline_at, CALLER_UID);
 }
 
 /* One packet of the front's; its count of jobs, 0 when there is none. */
@@ -341,6 +347,74 @@ static void test_lane_ends(void)
         CU_ASSERT_EQUAL(b.outcome[i].count, 1);
 }
 
+/* A caller with ten times the jobs of another: the other's go out as if it were alone, next to one each. */
+static void test_turns(void)
+{
+    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH];
+    static const uint8_t wanted[] = {0, 30, 33, 1, 31, 34, 2, 32, 3, 4};
+    uint8_t order[JOBS];
+    struct bench b;
+    size_t count = 0, n;
+
+    set_up(&b, true);
+    for (uint32_t i = 0; i < 30; i++)
+        submit_of(&b, i, INT64_MAX, 1);
+    for (uint32_t i = 30; i < 33; i++)
+        submit_of(&b, i, INT64_MAX, 2);
+    for (uint32_t i = 33; i < 35; i++)
+        submit_of(&b, i, INT64_MAX, 3);
+    ag_links_pump(b.links, false);
+    while (count < ROW_COUNT(wanted) && (n = take(&b, jobs)) > 0)
+        for (size_t i = 0; i < n; i++) {
+            struct ag_sign_done d = done_of(&jobs[i]);
+
+            order[count++] = jobs[i].digest[0];
+            answer(&b, &d, sizeof d);
+        }
+    CU_ASSERT_FATAL(count >= ROW_COUNT(wanted));
+    for (size_t i = 0; i < ROW_COUNT(wanted); i++)
+        CU_ASSERT_EQUAL(order[i], wanted[i]);
+    CU_ASSERT(ag_links_wait_ms(b.links) > 0); /* signatures came, and jobs wait */
+    tear_down(&b);
+    CU_ASSERT_EQUAL(b.ended, 35);
+}
+
+/* A socket that is full: what was taken goes back to where it stood. */
+static void test_turns_when_blocked(void)
+{
+    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH];
+    struct bench b;
+    char filler[1024] = {0};
+    int lane, pair[2];
+    uint8_t order[8];
+    size_t count = 0, n, filled = 0;
+
+    set_up(&b, false);
+    CU_ASSERT_EQUAL_FATAL(
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    b.keeper = pair[0];
+    lane = dup(pair[1]);
+    while (send(lane, filler, sizeof filler, MSG_DONTWAIT) > 0)
+        filled++;
+    CU_ASSERT_FATAL(filled > 0);
+    ag_links_join(b.links, "soft", pair[1]);
+    for (uint32_t i = 0; i < 3; i++)
+        submit_of(&b, i, INT64_MAX, 1);
+    submit_of(&b, 3, INT64_MAX, 2);
+    ag_links_pump(b.links, false); /* is refused */
+    for (; filled > 0; filled--)
+        CU_ASSERT_EQUAL(recv(b.keeper, filler, sizeof filler, MSG_DONTWAIT), sizeof filler);
+    uv_run(&b.loop, UV_RUN_NOWAIT);
+    while (count < 4 && (n = take(&b, jobs)) > 0)
+        for (size_t i = 0; i < n; i++)
+            order[count++] = jobs[i].digest[0];
+    CU_ASSERT_EQUAL_FATAL(count, 4);
+    CU_ASSERT(order[0] == 0 && order[1] == 3 && order[2] == 1 && order[3] == 2);
+    close(lane);
+    tear_down(&b);
+    CU_ASSERT_EQUAL(b.ended, 4);
+}
+
 static void test_time_limits(void)
 {
     struct bench b;
@@ -368,6 +442,8 @@ int main(void)
         {"tags", test_tags},
         {"malformed packets", test_malformed_packets},
         {"the end of a lane", test_lane_ends},
+        {"callers in turn", test_turns},
+        {"callers in turn, when the lane is full", test_turns_when_blocked},
         {"deadline, and no keeper", test_time_limits},
         CU_TEST_INFO_NULL,
     };
