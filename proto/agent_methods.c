@@ -61,6 +61,7 @@ static const struct antag_field health_fields[] = {
 #define FIELDS_verify_response     SPEC(verify)
 #define FIELDS_verify_notification SPEC(verify)
 #define FIELDS_explain             SPEC(explain)
+#define FIELDS_watch               SPEC(health)
 #define FIELDS_health              SPEC(health)
 
 static const struct antag_agent_method_row rows[] = {

@@ -13,6 +13,7 @@
     R(verify_response, false, VERIFY)                                                              \
     R(verify_notification, false, VERIFY)                                                          \
     R(explain, false, EXPLAIN)                                                                     \
+    R(watch, false, NONE)                                                                          \
     R(health, true, NONE)
 
 enum antag_agent_method {

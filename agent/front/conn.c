@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/front/request.h"
+#include "agent/front/watch.h"
 #include "agent/lib/log.h"
 #include "proto/frame.h"
 
@@ -259,7 +260,7 @@ void ag_conn_refuse(struct ag_conn *c, bool has_id, uint32_t id, const struct an
     ag_conn_answer(c);
 }
 
-static size_t unread(const struct ag_conn *c)
+size_t ag_conn_unread(const struct ag_conn *c)
 {
     return c->out_len + (c->sending ? c->sending->len : 0);
 }
@@ -362,10 +363,11 @@ static bool flush(struct ag_conn *c)
     }
     /* Here and nowhere else: all that makes room comes through here, and what was written at once has
      * no on_written to come. */
-    resumes = c->paused && unread(c) < AG_CONN_UNREAD_MAX / 2;
+    ag_watch_read(c);
+    resumes = c->paused && ag_conn_unread(c) < AG_CONN_UNREAD_MAX / 2;
     if (resumes)
         resume(c);
-    if (c->phase == AG_CONN_ENDING && c->job_count == 0 && unread(c) == 0)
+    if (c->phase == AG_CONN_ENDING && c->job_count == 0 && ag_conn_unread(c) == 0)
         finish(c);
     return resumes;
 }
@@ -587,7 +589,7 @@ static void take_bytes(struct ag_conn *c, const uint8_t *p, size_t len)
             (void)flush(c); /* not paused here: nothing resumes */
         if (c->phase != AG_CONN_OPEN)
             return;
-        if (unread(c) > AG_CONN_UNREAD_MAX) {
+        if (ag_conn_unread(c) > AG_CONN_UNREAD_MAX) {
             pause_with(c, p, len);
             return;
         }
@@ -739,6 +741,7 @@ void ag_conns_drain(struct ag_worker *w)
 
     TAILQ_FOREACH(c, &w->conns, all)
     {
+        ag_watch_draining(c);
         if (c->phase == AG_CONN_LINGERING)
             close_conn(c);
         else

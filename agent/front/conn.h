@@ -45,7 +45,8 @@ struct ag_conn {
     bool in_due, in_dirty;
     bool linger; /* at the end: a refusal is on its way, do not lose it to a reset */
     bool peer_done;
-    bool paused; /* too many unread answers */
+    bool paused;           /* too many unread answers */
+    bool watching, lagged; /* watch.c: it is told what changes; it has missed some */
     int64_t due_at;
     struct ag_frame_in in;
     uint8_t *held; /* input that waits while it is paused */
@@ -80,6 +81,7 @@ ANTAG_MUST_CHECK enum antag_err ag_conn_attach(struct ag_conn *c, struct ag_job 
                                                size_t bytes, struct antag_fault *fault);
 /* The job has ended; its connection may be gone. */
 void ag_conn_detach(struct ag_worker *w, struct ag_job *job);
+size_t ag_conn_unread(const struct ag_conn *c); /* bytes that the peer has not taken */
 bool ag_conn_has_job(const struct ag_conn *c, uint32_t id);
 /* Jobs of this connection shall complete into nothing. */
 void ag_conn_forget_jobs(struct ag_conn *c);

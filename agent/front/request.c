@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/front/explain.h"
+#include "agent/front/watch.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "proto/agent_methods.h"
@@ -13,7 +14,7 @@ union any_params {
     struct antag_sign_params sign;
     struct antag_verify_params verify;
     struct antag_explain_params explain;
-    struct antag_health_params health;
+    struct antag_health_params health, watch;
 };
 
 /* a request that is being handled */
@@ -97,6 +98,15 @@ static void take_health(const struct request *r)
 {
     begin_answer(r->conn, r->id);
     ag_health_write(r->conn);
+    end_answer(r->conn);
+}
+
+/* ---- watch */
+
+static void take_watch(const struct request *r)
+{
+    begin_answer(r->conn, r->id);
+    ag_watch_begin(r->conn);
     end_answer(r->conn);
 }
 

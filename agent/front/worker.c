@@ -7,6 +7,7 @@
 
 #include "agent/front/conn.h"
 #include "agent/front/request.h"
+#include "agent/front/watch.h"
 #include "agent/lib/log.h"
 
 /* something with a descriptor that the main thread hands over */
@@ -161,6 +162,7 @@ static void take_view(struct ag_worker *w, struct ag_view *view)
     struct ag_view *old = w->view;
 
     w->view = view; /* transferred */
+    ag_watch_view(w, old, view);
     atomic_store(&w->inbox->view_seq, view->seq);
     ag_view_release(old);
     ag_front_wake(w->shared->main_wake);

@@ -19,6 +19,7 @@ static const struct {
     {"verify_response", ANTAG_AGENT_verify_response, false},
     {"verify_notification", ANTAG_AGENT_verify_notification, false},
     {"explain", ANTAG_AGENT_explain, false},
+    {"watch", ANTAG_AGENT_watch, false},
     {"health", ANTAG_AGENT_health, true},
 };
 
@@ -44,7 +45,7 @@ static const struct antag_slice no_methods[] = {
     {(const uint8_t *)"hello\0", 6},
     {(const uint8_t *)"hello ", 6},
     {(const uint8_t *)"explai", 6},
-    {(const uint8_t *)"watch", 5},
+    {(const uint8_t *)"watc", 4},
     {(const uint8_t *)"sign", 4},
     {(const uint8_t *)"\xff\xfe", 2},
 };
@@ -300,6 +301,8 @@ static const struct {
     {"explain", "max_age_ms", ANTAG_K_UINT, false, 0, 2592000000},
     {"explain", "trace", ANTAG_K_TEXT, false, 0, 128},
     {"explain", "deadline_ms", ANTAG_K_UINT, false, 1, 86400000},
+    {"watch", "trace", ANTAG_K_TEXT, false, 0, 128},
+    {"watch", "deadline_ms", ANTAG_K_UINT, false, 1, 86400000},
     {"health", "trace", ANTAG_K_TEXT, false, 0, 128},
     {"health", "deadline_ms", ANTAG_K_UINT, false, 1, 86400000},
 };
