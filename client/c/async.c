@@ -11,7 +11,9 @@ struct call {
     struct call *next; /* of the free ones */
 };
 struct antag_async {
-    struct antag__wire wire;
+    struct antag__wire wire; /* first: the wire's callbacks find us by it */
+    antag_event_fn *on_event;
+    void *event_ctx;
     struct call calls[ANTAG_INFLIGHT_PER_CONN];
     struct call *free_calls;
 };
@@ -26,6 +28,8 @@ static void ended(struct antag__wire *w, void *tag, const union antag__result *r
 
     c->next = a->free_calls;
     a->free_calls = c;
+    if (was.kind == ANTAG__WATCH && result == NULL)
+        w->told = NULL;
     if (result != NULL && was.kind == ANTAG__SIGN)
         done.signed_ = &result->sign;
     if (result != NULL && was.kind == ANTAG__VERIFY)
@@ -33,6 +37,15 @@ static void ended(struct antag__wire *w, void *tag, const union antag__result *r
     if (result != NULL && was.kind == ANTAG__HEALTH)
         done.health = &result->health;
     was.done(&done, was.ctx);
+    if (was.kind == ANTAG__WATCH && result != NULL)
+        a->on_event(&result->event, a->event_ctx);
+}
+
+static void told(struct antag__wire *w, const struct antag_event *event)
+{
+    struct antag_async *a = (struct antag_async *)w; /* its first member */
+
+    a->on_event(event, a->event_ctx);
 }
 
 enum antag_err antag_async_open(const struct antag_client_conf *conf, struct antag_async **out,
@@ -156,4 +169,18 @@ enum antag_err antag_async_health(struct antag_async *a, antag_done_fn *done, vo
                                   struct antag_fault *fault)
 {
     return submit(a, ANTAG__HEALTH, "health", antag__write_health, NULL, 0, done, ctx, fault);
+}
+
+enum antag_err antag_async_watch(struct antag_async *a, antag_event_fn *on_event, void *event_ctx,
+                                 antag_done_fn *done, void *ctx, struct antag_fault *fault)
+{
+    enum antag_err err =
+        submit(a, ANTAG__WATCH, "watch", antag__write_health, NULL, 0, done, ctx, fault);
+
+    if (err == ANTAG_OK) {
+        a->on_event = on_event;
+        a->event_ctx = event_ctx;
+        a->wire.told = told;
+    }
+    return err;
 }

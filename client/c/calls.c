@@ -157,6 +157,8 @@ enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o
         err = read_sign(o, &out->sign);
     else if (kind == ANTAG__VERIFY)
         err = read_verify(o, &out->verify);
+    else if (kind == ANTAG__WATCH && !antag_object_uint(o, "epoch", &out->event.epoch))
+        err = ANTAG_ERR_BAD_FRAME; /* its kind is EPOCH, the first */
     else if (kind == ANTAG__HEALTH && !TAKE(o, "state", out->health.state))
         err = ANTAG_ERR_BAD_FRAME;
     else if (kind == ANTAG__HEALTH)
@@ -164,4 +166,46 @@ enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o
     if (err != ANTAG_OK)
         memset(out, 0, sizeof *out);
     return err;
+}
+
+/* ---- events */
+
+static bool read_profile(const msgpack_object *o, struct antag_event *e)
+{
+    if (!TAKE(o, "profile", e->profile) || !TAKE(o, "sign", e->status))
+        return false;
+    e->signs = strcmp(e->status, "ready") == 0;
+    (void)TAKE(o, "sign_why", e->why);
+    return !e->signs || (take_uint32(o, "version", &e->version) &&
+                         take_uint32(o, "key_version", &e->key_version));
+}
+
+bool antag__read_event(const struct antag_message *m, struct antag_event *out)
+{
+    static const char *const names[] = {
+        [ANTAG_EVENT_EPOCH] = "epoch",       [ANTAG_EVENT_PROFILE] = "profile",
+        [ANTAG_EVENT_STATE] = "state",       [ANTAG_EVENT_LAGGED] = "lagged",
+        [ANTAG_EVENT_DRAINING] = "draining",
+    };
+    const msgpack_object *o = &m->params;
+    size_t kind = 0;
+
+    while (kind < sizeof names / sizeof names[0] && !antag_slice_is(m->name, names[kind]))
+        kind++;
+    memset(out, 0, sizeof *out);
+    out->kind = (enum antag_event_kind)kind;
+    switch (kind) {
+    case ANTAG_EVENT_EPOCH:
+    case ANTAG_EVENT_LAGGED:
+        return antag_object_uint(o, "epoch", &out->epoch);
+    case ANTAG_EVENT_PROFILE:
+        return read_profile(o, out);
+    case ANTAG_EVENT_STATE:
+        (void)TAKE(o, "reason", out->why);
+        return TAKE(o, "state", out->state);
+    case ANTAG_EVENT_DRAINING:
+        return true;
+    default:
+        return false;
+    }
 }

@@ -91,7 +91,9 @@ void antag__wire_drop(struct antag__wire *w, const struct antag_fault *fault)
 {
     struct antag_fault why = w->last.err != ANTAG_OK ? w->last : *fault;
     struct antag__slot gone[ANTAG_INFLIGHT_PER_CONN];
+    antag__told *told = w->told;
 
+    w->told = NULL;
     if (w->fd >= 0)
         close(w->fd);
     w->fd = -1;
@@ -103,6 +105,8 @@ void antag__wire_drop(struct antag__wire *w, const struct antag_fault *fault)
     for (size_t i = 0; i < ANTAG_INFLIGHT_PER_CONN; i++)
         if (gone[i].kind != ANTAG__FREE && gone[i].kind != ANTAG__HELLO)
             w->ended(w, gone[i].tag, NULL, &why);
+    if (told != NULL)
+        told(w, &(struct antag_event){.kind = ANTAG_EVENT_LOST});
 }
 
 static void drop_with(struct antag__wire *w, enum antag_err err, const char *text)
@@ -286,6 +290,14 @@ static void take_answer(struct antag__wire *w, const struct antag_message *m)
     }
 }
 
+static void take_event(struct antag__wire *w, const struct antag_message *m)
+{
+    struct antag_event event;
+
+    if (w->told != NULL && antag__read_event(m, &event))
+        w->told(w, &event);
+}
+
 /* Whole frames in the buffer. False: the connection was given up. */
 static bool take_frames(struct antag__wire *w)
 {
@@ -310,6 +322,8 @@ static bool take_frames(struct antag__wire *w)
         at += ANTAG_FRAME_HEAD + len;
         if (m.shape == ANTAG_ANSWER)
             take_answer(w, &m);
+        else if (m.shape == ANTAG_EVENT)
+            take_event(w, &m);
         if (w->fd < 0)
             return false; /* a completion closed it */
     }

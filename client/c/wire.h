@@ -6,19 +6,30 @@
 #include "antag/client.h"
 #include "proto/message.h"
 
-enum antag__kind { ANTAG__FREE, ANTAG__HELLO, ANTAG__SIGN, ANTAG__VERIFY, ANTAG__HEALTH };
+enum antag__kind {
+    ANTAG__FREE,
+    ANTAG__HELLO,
+    ANTAG__SIGN,
+    ANTAG__VERIFY,
+    ANTAG__HEALTH,
+    ANTAG__WATCH
+};
 
 /* the result of any kind */
 union antag__result {
     struct antag_signed sign;
     struct antag_verified verify;
     struct antag_health health;
+    struct antag_event event; /* of a watch: what it begins with */
 };
 
 struct antag__wire;
 /* Ends one request: `err` OK with a result, or a fault. Called once for each that was submitted. */
 typedef void antag__ended(struct antag__wire *w, void *tag, const union antag__result *result,
                           const struct antag_fault *fault);
+
+/* An event of the agent, or LOST when a watch was lost. */
+typedef void antag__told(struct antag__wire *w, const struct antag_event *event);
 
 struct antag__slot {
     enum antag__kind kind;
@@ -30,7 +41,8 @@ struct antag__wire {
     char path[108], name[ANTAG_CLIENT_MAX + 1];
     int64_t timeout_ms;
     antag__ended *ended;
-    int fd; /* -1: not connected */
+    antag__told *told; /* NULL: nobody watches */
+    int fd;            /* -1: not connected */
     uint32_t next_id;
     struct antag__slot slots[ANTAG_INFLIGHT_PER_CONN];
     size_t in_flight; /* hello is not counted */
@@ -71,6 +83,8 @@ ANTAG_MUST_CHECK enum antag_err antag__check_sign(const struct antag_sign_call *
 ANTAG_MUST_CHECK enum antag_err antag__check_verify(const struct antag_verify_call *call,
                                                     struct antag_fault *fault);
 /* errors: BAD_FRAME: the answer is not what such a request gets. */
+/* False: an event that is not known, or not as it must be. */
+bool antag__read_event(const struct antag_message *m, struct antag_event *out);
 ANTAG_MUST_CHECK enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o,
                                                    union antag__result *out);
 

@@ -148,6 +148,34 @@ antag_async_verify_notification(struct antag_async *a, const struct antag_verify
 ANTAG_MUST_CHECK enum antag_err antag_async_health(struct antag_async *a, antag_done_fn *done,
                                                    void *ctx, struct antag_fault *fault);
 
+/* ---- watch: what changes at the agent, as it happens */
+enum antag_event_kind {
+    ANTAG_EVENT_EPOCH, /* epoch: another state of the registry is in force; the first one comes at once */
+    ANTAG_EVENT_PROFILE,  /* profile signs with another key, or stopped signing, or signs again */
+    ANTAG_EVENT_STATE,    /* state, why: locked, unlocked, failed */
+    ANTAG_EVENT_LAGGED,   /* epoch: events were left out, as they were not read; look anew */
+    ANTAG_EVENT_DRAINING, /* the agent is stopping; the connection ends soon */
+    ANTAG_EVENT_LOST, /* the connection has ended, and with it the watch: call antag_async_watch again */
+};
+struct antag_event {
+    enum antag_event_kind kind;
+    uint64_t epoch;
+    char profile[ANTAG_PROFILE_MAX + 1];
+    bool signs;                    /* of a profile */
+    char status[32];               /* of a profile: "ready", or the status that a sign gets */
+    uint32_t version, key_version; /* of a profile that signs */
+    char state[16];
+    char why[256]; /* of a state, or of a profile that does not sign; "": not told */
+};
+/* Runs inside antag_async_step, antag_async_close or a submitting call; it may submit, but not step or close.
+ * Events of kinds that this library does not know are skipped. */
+typedef void antag_event_fn(const struct antag_event *event, void *ctx);
+/* From now on events; one watch a connection, another call replaces the function. `done` as for any call: when it
+ * has an error, nothing is watched. The connection goes on taking calls. */
+ANTAG_MUST_CHECK enum antag_err antag_async_watch(struct antag_async *a, antag_event_fn *on_event,
+                                                  void *event_ctx, antag_done_fn *done, void *ctx,
+                                                  struct antag_fault *fault);
+
 #ifdef __cplusplus
 }
 #endif

@@ -443,6 +443,65 @@ def test_nobody_there(tmp_path):
     assert lines[0].status == "BAD_PARAM"
 
 
+# ---- watch
+
+
+def test_watch(ready):
+    a, _ = ready
+    process = subprocess.Popen([str(BIN / "antag-libdriver"), "watch", a.agent_sock, "1", "5", str(int(20000 * SLOW))],
+                               stdout=subprocess.PIPE, text=True, env=dict(a.env(), BODY=BODY))
+    first = Line(process.stdout.readline())
+    epoch = a.ctl("status")["epoch"]
+    assert (first.what, first.text) == ("epoch", f"{epoch}||0||0|0||")
+    a.ctl("key", "set", "shop/sandbox", 1, "--key-version", 5)
+    a.ctl("key", "suspend", "shop/sandbox", 1)
+    told = [Line(process.stdout.readline()) for _ in range(3)]
+    a.ctl("key", "resume", "shop/sandbox", 1)
+    a.ctl("key", "set", "shop/sandbox", 1, "--key-version", 1)
+    rest = process.stdout.read()
+    assert process.wait(60 * SLOW) == 0
+    assert [(x.what, x.text) for x in told[:2]] == [("profile", "0|shop/sandbox|1|ready|1|5||"),
+                                                    ("epoch", f"{epoch + 1}||0||0|0||")]
+    assert told[2].what == "profile" and told[2].text.startswith("0|shop/sandbox|0|KEY_STATE|0|0||")
+    assert [Line(x).what for x in rest.splitlines()][-1] == "lost"  # by closing
+
+
+def test_watch_of_a_scripted_agent():
+    def script(n, s, asked):
+        id_, method, params = next(asked)
+        assert method == "watch"
+        s.sendall(frame([1, id_, None, {"epoch": 3, "state": "ready", "more": []}]) + frame([2, "new", {"a": 1}]) +
+                  frame([2, "epoch", {}]) + frame([2, "profile", {"profile": "a/live"}]) +
+                  frame([2, "profile", {"profile": "a/live", "sign": "ready"}]) +
+                  frame([2, "profile", {"profile": "x" * 500, "sign": "ready", "version": 1, "key_version": 1}]) +
+                  frame([2, "state", {"state": "locked", "x": 1}]) + frame([2, "lagged", {"epoch": 9}]) +
+                  frame([2, "draining", {}]))
+
+    with Scripted(script) as agent:
+        lines, status = drive("watch", agent.path, 1, 100)
+    assert status == 0
+    assert [(x.what, x.text) for x in lines] == [("epoch", "3||0||0|0||"), ("state", "0||0||0|0|locked|"),
+                                                 ("lagged", "9||0||0|0||"), ("draining", "0||0||0|0||"),
+                                                 ("lost", "0||0||0|0||")]
+
+
+@pytest.mark.parametrize("answer, name", [
+    (lambda i: refusal(i, 300, "LOCKED", "state"), "LOCKED"), (lambda i: frame([1, i, None, {}]), "BAD_FRAME"),
+    (lambda i: b"", "RETRY"),
+])
+def test_watch_is_refused(answer, name):
+    def script(n, s, asked):
+        id_, _, _ = next(asked)
+        s.sendall(answer(id_) + (frame([2, "epoch", {"epoch": 7}]) if name != "RETRY" else b""))
+        if name != "RETRY":
+            s.recv(1)
+
+    with Scripted(script) as agent:
+        lines, status = drive("watch", agent.path)
+    assert status != 0 and name in [x.status for x in lines]
+    assert not [x for x in lines if x.status == "EVENT" and x.what != "lost"]
+
+
 # ---- what is installed
 
 

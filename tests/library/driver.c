@@ -1,6 +1,7 @@
 /* driver: makes calls through libantomagent as the tests ask, and prints what came of each in one line:
  * STATUS, what, text. Stands on the shared library and its public header alone.
  *   driver sign|health|async SOCKET THREADS CALLS DEADLINE_MS
+ *   driver watch SOCKET 1 EVENTS DEADLINE_MS: so many events, or until the connection is lost
  *   driver verify|verify-notification|async-verify SOCKET THREADS CALLS DEADLINE_MS CLIENT_ID TIME SIGNATURE
  * The body is BODY of the environment, for a sign with "#THREAD.CALL" behind it. */
 #include <antag/client.h>
@@ -207,6 +208,59 @@ static int run_async(struct job *j, const struct antag_client_conf *conf)
     return j->failed;
 }
 
+/* ---- watch */
+
+static int events_left;
+
+static void on_event(const struct antag_event *e, void *ctx)
+{
+    static const char *const kinds[] = {"epoch", "profile", "state", "lagged", "draining", "lost"};
+    char text[512];
+
+    (void)ctx;
+    snprintf(text, sizeof text, "%llu|%s|%d|%s|%u|%u|%s|%s", (unsigned long long)e->epoch,
+             e->profile, e->signs, e->status, e->version, e->key_version, e->state, e->why);
+    tell("EVENT", kinds[e->kind], text, -1);
+    fflush(stdout);
+    events_left = e->kind == ANTAG_EVENT_LOST ? 0 : events_left - 1;
+}
+
+static void on_watching(const struct antag_completion *d, void *ctx)
+{
+    struct job *j = ctx;
+
+    if (d->fault->err == ANTAG_OK)
+        return;
+    tell(antag_err_name(d->fault->err), "", antag_fault_text(d->fault), -1);
+    j->failed = antag_err_exit(d->fault->err);
+}
+
+static int run_watch(struct job *j, const struct antag_client_conf *conf)
+{
+    struct antag_async *a;
+    struct antag_fault fault;
+    enum antag_err err;
+
+    if (antag_async_open(conf, &a, &fault) != ANTAG_OK)
+        return 1;
+    events_left = j->calls;
+    err = antag_async_watch(a, on_event, NULL, on_watching, j, &fault);
+    if (err != ANTAG_OK) {
+        tell(antag_err_name(err), "", antag_fault_text(&fault), -1);
+        j->failed = antag_err_exit(err);
+    }
+    while (j->failed == 0 && events_left > 0) {
+        struct pollfd p = {.fd = antag_async_fd(a), .events = antag_async_events(a)};
+
+        if (poll(&p, 1, (int)j->deadline_ms) == 0)
+            j->failed = 1;
+        antag_async_step(a);
+    }
+    events_left = 1; /* closing loses the watch */
+    antag_async_close(a);
+    return j->failed;
+}
+
 int main(int argc, char **argv)
 {
     struct antag_client_conf conf = {.name = "driver 1"};
@@ -223,6 +277,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < count && i < 64; i++)
         jobs[i] = (struct job){
             .argv = argv, .thread = i, .calls = atoi(argv[4]), .deadline_ms = atoll(argv[5])};
+    if (strcmp(argv[1], "watch") == 0)
+        return run_watch(&jobs[0], &conf);
     if (strncmp(argv[1], "async", 5) == 0)
         return run_async(&jobs[0], &conf);
     if (antag_client_open(&conf, &client, &fault) != ANTAG_OK) {
