@@ -23,6 +23,7 @@ struct request {
     uint32_t id;
     size_t frame_len;
     const union any_params *params;
+    struct antag_slice trace; /* as every method takes it; empty before the params are read */
 };
 
 typedef void request_handler(const struct request *r);
@@ -33,7 +34,7 @@ static void refuse(const struct request *r, const struct antag_fault *fault)
 {
     ag_log(AG_LOG_DEBUG, "request.refused", AG_F_UINT("uid", r->conn->caller.uid),
            AG_F_INT("pid", r->conn->caller.pid), AG_F_ERR(fault->err),
-           AG_F_TEXT("field", fault->field));
+           AG_F_TEXT("field", fault->field), AG_F_SLICE("trace", r->trace));
     ag_conn_refuse(r->conn, true, r->id, fault);
 }
 
@@ -206,6 +207,11 @@ void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, stru
         ag_sign_result_write(begin_answer(c, id), &job->plan, sig, job->seq);
         end_answer(c);
     } else if (c) {
+        const struct ag_sign_claim *claim = &job->plan.claim;
+
+        ag_log(AG_LOG_DEBUG, "request.not_signed", AG_F_UINT("uid", claim->uid),
+               AG_F_INT("pid", claim->pid), AG_F_ERR(fault->err),
+               AG_F_SLICE("trace", ((struct antag_slice){claim->trace, claim->trace_len})));
         ag_conn_refuse(c, true, id, fault);
     }
     ag_links_discard(w->links, job);
@@ -286,5 +292,6 @@ void ag_request_take(struct ag_conn *c, struct antag_slice frame)
             refuse(&r, &fault);
         return;
     }
+    r.trace = params.health.trace.v; /* all begin with it */
     handlers[which](&r);
 }

@@ -142,6 +142,29 @@ def test_waits_in_its_row(agent):
     assert agent.ctl("audit", "verify")["broken"] == 0
 
 
+def test_trace_to_log_and_record():
+    """What a caller gives as trace is found in the log, where it was refused, and in the record, where it was not. It
+    cannot make a line or a field of its own there."""
+    evil = 'a" uid=0\nerror audit.cut \x1b[31m'
+    with Agent(conf="[log]\nlevel = debug\n") as a:
+        a.make_profile("shop", "sandbox", "SANDBOX_5X00000000000001")
+        with Client(a.agent_sock) as c:
+            common = dict(profile=SANDBOX, method="POST", body=b"{}")
+            assert c.call("sign_request", uri=PAY, trace=evil, **common)["record"]
+            for trace, more in (("t-1", dict(profile="no/sandbox")), ("t-2", dict(time="1"))):
+                with pytest.raises(AntomError):
+                    c.call("sign_request", **{**dict(uri=PAY, trace=trace), **common, **more})
+            with pytest.raises(AntomError):
+                c.call("verify_response", uri=PAY, headers={}, trace=evil, **common)
+        a.stop()
+        refused = [x for x in a.log_text().splitlines() if " request.refused " in x]
+        assert [x.split("trace=")[1] for x in refused[:2]] == ["t-1", "t-2"] and "error=DENIED" in refused[0]
+        assert len(refused) == 3 and "\x1b" not in refused[2] and 'trace="a\\" uid=0' in refused[2]
+        [line] = record(a).chains["soft"].signs()
+        assert line["trace"] == evil
+        assert len(a.ctl("audit", "find", "--trace", evil)["lines"]) == 1
+
+
 # ---- chains that note each other
 
 
