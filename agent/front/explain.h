@@ -31,15 +31,17 @@ ANTAG_MUST_CHECK enum antag_err ag_explain(const struct ag_asking *a,
 void ag_explain_result_write(struct antag_writer *w, const struct antag_explain_params *p,
                              const struct ag_explained *e);
 
-/* How often a thread explains: AG_EXPLAIN_BURST at once, then AG_EXPLAIN_RATE a second. */
+/* How often a thread explains: AG_EXPLAIN_BURST at once, then AG_EXPLAIN_RATE a second; a body counts one more
+ * for every AG_EXPLAIN_SHARE bytes, as it is hashed in many variants. */
 #define AG_EXPLAIN_BURST 20
 #define AG_EXPLAIN_RATE  20
+#define AG_EXPLAIN_SHARE (64 * 1024)
 struct ag_explain_gate {
     int64_t at_ms;  /* of the last look; 0: never */
     int64_t left_m; /* thousandths of an explanation */
 };
 /* errors: BUSY with retry_after_ms. now_ms: monotonic. */
-ANTAG_MUST_CHECK enum antag_err ag_explain_pass(struct ag_explain_gate *g, int64_t now_ms,
-                                                struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_explain_pass(struct ag_explain_gate *g, size_t body_len,
+                                                int64_t now_ms, struct antag_fault *fault);
 
 #endif

@@ -151,8 +151,8 @@ static void take_explain(const struct request *r)
 
     if (!explained)
         antag_fault_set(&fault, err, NULL, NULL);
-    else if ((err = ag_explain_pass(&w->explain_gate, (int64_t)uv_now(&w->loop), &fault)) ==
-             ANTAG_OK)
+    else if ((err = ag_explain_pass(&w->explain_gate, r->params->explain.body.v.len,
+                                    (int64_t)uv_now(&w->loop), &fault)) == ANTAG_OK)
         err = ag_explain(&asking, &r->params->explain, w->hasher, w->verifier, explained, &fault);
     if (err == ANTAG_OK) {
         ag_explain_result_write(begin_answer(r->conn, r->id), &r->params->explain, explained);

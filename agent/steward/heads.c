@@ -9,7 +9,8 @@
 #include "agent/steward/steward.h"
 
 #define PERIOD_MS 60000
-#define AGAIN_MS  100 /* our last line was not on the disk yet */
+#define AGAIN_MS  100  /* our last line was not on the disk yet */
+#define WAIT_MS   1000 /* a keeper that is slower is asked again in a minute */
 
 /* What to say to the keeper; false: our own chain is not open. *settled: all of it is on the disk. */
 static bool make_request(struct ag_steward *st, const char *keyring, struct ag_heads *out,
@@ -43,7 +44,7 @@ static enum antag_err ask(struct ag_chan *c, const struct ag_heads *ours, struct
     antag_m_request(&w, id, "heads");
     ag_heads_write(&w, ours, true);
     antag_m_close(&w);
-    err = ag_chan_call(c, id, &w, NULL, 0, AG_WAIT_KEEPER_MS, &reply);
+    err = ag_chan_call(c, id, &w, NULL, 0, WAIT_MS, &reply);
     antag_writer_fini(&w);
     if (err == ANTAG_OK)
         err = ag_heads_parse(reply.result, false, theirs, &fault);

@@ -102,16 +102,21 @@ static void test_gate(void)
     int64_t now = 1000;
 
     for (int i = 0; i < AG_EXPLAIN_BURST; i++)
-        CU_ASSERT_EQUAL(ag_explain_pass(&g, now, &fault), ANTAG_OK);
-    CU_ASSERT_EQUAL(ag_explain_pass(&g, now, &fault), ANTAG_ERR_BUSY);
+        CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now, &fault), ANTAG_ERR_BUSY);
     CU_ASSERT_EQUAL(fault.retry_after_ms, 1000 / AG_EXPLAIN_RATE);
-    CU_ASSERT_EQUAL(ag_explain_pass(&g, now + fault.retry_after_ms - 1, &fault), ANTAG_ERR_BUSY);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now + fault.retry_after_ms - 1, &fault), ANTAG_ERR_BUSY);
     CU_ASSERT_EQUAL(fault.retry_after_ms, 1);
-    CU_ASSERT_EQUAL(ag_explain_pass(&g, now + 1000 / AG_EXPLAIN_RATE, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now + 1000 / AG_EXPLAIN_RATE, &fault), ANTAG_OK);
     now += 3600 * 1000; /* an hour gives no more than a burst */
     for (int i = 0; i < AG_EXPLAIN_BURST; i++)
-        CU_ASSERT_EQUAL(ag_explain_pass(&g, now, &fault), ANTAG_OK);
-    CU_ASSERT_EQUAL(ag_explain_pass(&g, now, &fault), ANTAG_ERR_BUSY);
+        CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now, &fault), ANTAG_ERR_BUSY);
+    now += 3600 * 1000; /* the largest body can be explained, and is most of a burst */
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, ANTAG_BODY_MAX, now, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, ANTAG_BODY_MAX, now, &fault), ANTAG_ERR_BUSY);
+    CU_ASSERT_EQUAL(fault.retry_after_ms, (17 - 3) * 1000 / AG_EXPLAIN_RATE);
+    CU_ASSERT_EQUAL(ag_explain_pass(&g, 9, now, &fault), ANTAG_OK);
 }
 
 int main(void)
