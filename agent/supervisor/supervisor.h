@@ -13,12 +13,13 @@
  *    TASK     a channel for one task, asked for by the first one
  *    LATER    belongs to a role that comes with its first job */
 #define AG_EDGES(R)                                                                                \
-    R(supervisor, steward, CONTROL, "registry subkeys, start, peers, unlock, lock, opener, roles") \
+    R(supervisor, steward, CONTROL,                                                                \
+      "subkeys of registry and record, start, peers, unlock, lock, opener, roles")                 \
     R(supervisor, front, CONTROL, "listening socket, start, peers")                                \
-    R(supervisor, keeper, CONTROL, "the keyring's subkey, start, peers")                           \
+    R(supervisor, keeper, CONTROL, "subkeys of the keyring and its record, start, peers")          \
     R(supervisor, opener, CONTROL, "a task; the root key comes back from an unsealing")            \
     R(steward, front, CHANNEL, "snapshot rows, state; acknowledgements")                           \
-    R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop")                             \
+    R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop; heads of the record")        \
     R(front, keeper, LANES, "handle and digest; signature")                                        \
     R(steward, opener, TASK, "key to import by descriptor; sealed components")                     \
     R(supervisor, courier, LATER, "start, peers")                                                  \
