@@ -2,6 +2,7 @@
 each other's heads; a registry that is older than the record. Judged by chain_judge."""
 import json
 import os
+import pathlib
 import shutil
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 import chain_judge
 import judge
-from agent_fixture import SLOW, Agent
+from agent_fixture import BIN, SLOW, Agent
 from antom_client import AntomError, Client
 
 LIVE, SANDBOX = "shop/live", "shop/sandbox"
@@ -336,3 +337,78 @@ def test_same_registry_is_not_rolled_back(agent):
 def test_confirm_refuses(agent, args, says):
     done = agent.ctl_raw("registry", "confirm", *args)
     assert done.returncode == 2 and says in done.stderr.decode()
+
+
+# ---- a real file system that fills up
+
+
+class Small(Agent):
+    """Its record lies on a file system of its own, of so many bytes, which only its processes see mounted."""
+
+    def __init__(self, size, conf):
+        super().__init__(conf=conf)
+        self.size = size
+        (self.home / "audit").mkdir(mode=0o700)
+
+    def agent_command(self):
+        mount = f'mount -t tmpfs -o size={self.size},mode=700 tmpfs "$1/audit" && exec "$2" --home "$1"'
+        return ["unshare", "-m", "sh", "-c", mount, "sh", str(self.home), str(BIN / "antom-agent")]
+
+    @property
+    def audit(self):
+        return pathlib.Path(f"/proc/{self.process.pid}/root{self.home}/audit")
+
+    def fill(self, leave):
+        """Takes what is free but `leave` bytes; and gives it back."""
+        free = os.statvfs(self.audit)
+        with open(self.audit / "filler", "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, max(free.f_bavail * free.f_bsize - leave, 1))
+
+    def make_room(self):
+        (self.audit / "filler").unlink()
+
+
+def test_disk_full():
+    """Signing goes on while it can be recorded and then refuses; stops act all the same; with room again all goes on,
+    and nothing that was answered or done is missing."""
+    a = Small(4 << 20, "[audit]\nreserve_bytes = 262144\nsegment_max_bytes = 65536\n")
+    try:
+        a.start()
+        a.make_profile("shop", "sandbox", "SANDBOX_5X00000000000001")
+        a.make_profile("shop", "live", "5X00000000000001")
+        answered = [sign(a, SANDBOX)["record"]]
+        a.fill(96 * 1024)
+        with Client(a.agent_sock) as c:
+            for _ in range(3000):
+                try:
+                    answered.append(c.call("sign_request", profile=SANDBOX, method="POST", uri=PAY, body=b"{}")["record"])
+                except AntomError as error:
+                    assert error.name == "AUDIT", error
+                    break
+            else:
+                raise AssertionError("the disk was never full")
+        assert len(answered) > 20
+        assert a.ctl("key", "suspend", LIVE, 1, "--reason", "on a full disk")["state"] == "suspended"
+        assert refusal(a, LIVE).name == "KEY_STATE"
+        assert refusal(a, SANDBOX).name == "AUDIT"
+        a.make_room()
+
+        def signs():
+            try:
+                answered.append(sign(a, SANDBOX)["record"])
+            except AntomError as error:
+                assert error.name == "AUDIT", error
+                return False
+            return True
+
+        wait_until("signing to go on", signs, 30)
+        a.ctl("key", "resume", LIVE, 1)
+        answered.append(sign(a, LIVE)["record"])
+        wait_until("what was done meanwhile to be copied", lambda: [
+            d["what"] for d in chain_judge.Record(a.audit).chains["steward"].deeds()][-2:] ==
+            ["key_suspend", "key_resume"], 90)
+        chains = chain_judge.Record(a.audit).chains
+        assert [chains["soft"].of(r)["type"] for r in answered] == ["sign"] * len(answered)
+        assert len(set(answered)) == len(answered)
+    finally:
+        a.remove()
