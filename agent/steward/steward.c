@@ -117,8 +117,10 @@ static void on_peer(struct ag_role *r, enum ag_role_kind peer, const char *name,
     struct ag_steward *st = ctx;
 
     (void)lane;
-    st->role = r;
-    st->loop = ag_role_loop(r);
+    if (st->role == NULL) { /* before the start; threads that read it come after that */
+        st->role = r;
+        st->loop = ag_role_loop(r);
+    }
     if (peer == AG_ROLE_front) {
         ag_peer_front(st, fd);
     } else if (peer == AG_ROLE_keeper) {

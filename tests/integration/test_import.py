@@ -613,7 +613,10 @@ def test_private_key_pasted_as_public_is_not_logged(setting, key):
 def test_nothing_stays_of_the_openers(setting):
     """Each lived for its one task."""
     a, _ = setting
-    assert not [r for r in a.roles() if r["role"] == "opener"]
+    end = time.monotonic() + 20 * SLOW  # the last one may be ending still
+    while openers := [r for r in a.roles() if r["role"] == "opener"]:
+        assert time.monotonic() < end, openers
+        time.sleep(0.02)
     for entry in pathlib.Path("/proc").iterdir():
         try:
             command = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
