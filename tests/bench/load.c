@@ -155,10 +155,11 @@ bool load_run(const struct load *l, unsigned ms, struct sample *out)
     if (!r.failed)
         run_conns(&r, ms);
     cpu = thread_cpu_us() - cpu;
-    if (!r.failed && cpu_of_roles(l->agent, &after))
+    if (!r.failed && !cpu_of_roles(l->agent, &after))
+        r.failed = !fail(l->socket, "the agent's roles are not there any more");
+    if (!r.failed) /* each request that was sent at the start has its answer */
         fill(&r, &before, &after, cpu, now_us() - began, out);
     r.until_us = 0;
-    r.failed = r.failed || r.ops == 0;
     for (unsigned i = 0; r.conns != NULL && i < l->connections; i++)
         antag_async_close(r.conns[i].async);
     free(r.conns);

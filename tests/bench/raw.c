@@ -9,7 +9,7 @@
 struct worker {
     const struct raw *raw;
     enum op op;
-    double until_us, cpu_us, took_us;
+    double for_us, cpu_us, took_us;
     double *times; /* of the first worker; NULL: not told */
     uint64_t ops;
     size_t time_count;
@@ -39,10 +39,12 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    double began = now_us(), cpu = thread_cpu_us(), before = began, after = began;
+    double began, cpu, before, after;
 
     w->failed = ctx == NULL || EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, w->raw->key) != 1;
-    while (!w->failed && before < w->until_us) {
+    cpu = thread_cpu_us();
+    began = before = after = now_us(); /* its own time: it may have been started late */
+    while (!w->failed && (w->ops == 0 || before < began + w->for_us)) {
         w->failed = w->op == OP_SIGN ? !sign_once(ctx, w->raw) : !verify_once(w->raw);
         after = now_us();
         if (w->times != NULL && w->time_count < TIMES_MAX)
@@ -60,14 +62,14 @@ bool raw_run(const struct raw *r, enum op op, unsigned threads, unsigned ms, str
 {
     struct worker *w = calloc(threads, sizeof *w);
     pthread_t *t = calloc(threads, sizeof *t);
-    double *times = malloc(TIMES_MAX * sizeof *times), until = now_us() + ms * 1e3, cpu = 0;
+    double *times = malloc(TIMES_MAX * sizeof *times), cpu = 0;
     unsigned started = 0;
     bool good = w != NULL && t != NULL && times != NULL;
 
     *out = (struct sample){0};
     for (; good && started < threads; started++) {
         w[started] = (struct worker){
-            .raw = r, .op = op, .until_us = until, .times = started == 0 ? times : NULL};
+            .raw = r, .op = op, .for_us = ms * 1e3, .times = started == 0 ? times : NULL};
         good = pthread_create(&t[started], NULL, work, &w[started]) == 0;
     }
     for (unsigned i = 0; i < started; i++) {
