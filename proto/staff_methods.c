@@ -102,6 +102,8 @@ static const struct antag_field grant_add_fields[] = {
     TEXTS(struct antag_grant_add_params, paths, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
     BOOL(struct antag_grant_add_params, query),
     UINT(struct antag_grant_add_params, max_body, false, 0, ANTAG_BODY_MAX),
+    UINT(struct antag_grant_add_params, rate, false, 1, ANTAG_RATE_MAX),
+    UINT(struct antag_grant_add_params, burst, false, 1, ANTAG_RATE_MAX),
 };
 
 static const struct antag_field grant_id_fields[] = {

@@ -39,10 +39,11 @@
  *   antom_key_revoke {profile, version} -> ANTOM_KEY
  *   fence_add       {profile, path} -> FENCE      fence_list {profile?} -> {fences: [FENCE]}
  *   fence_remove    {fence} -> FENCE              FENCE: {fence, profile, path}  (path: a glob)
- *   grant_add       {profile, uid|gid|unit, ops, methods?, paths?, query?, max_body?} -> GRANT
+ *   grant_add       {profile, uid|gid|unit, ops, methods?, paths?, query?, max_body?,
+ *                    rate?, burst?} -> GRANT      (requests a second and at once; 0: not limited)
  *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
  *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
- *                    paths: [TEXT], query, max_body}
+ *                    paths: [TEXT], query, max_body, rate, burst}
  *   registry_confirm {record_epoch, reason} -> {epoch}
  *                    a registry that is older than the record (status: record_epoch) is the right one
  *                    all the same; live profiles sign again
@@ -151,7 +152,7 @@ struct antag_fence_id_params {
 };
 struct antag_grant_add_params {
     struct antag_opt_slice profile, unit;
-    struct antag_opt_uint uid, gid, max_body;
+    struct antag_opt_uint uid, gid, max_body, rate, burst;
     struct antag_opt_value ops, methods, paths; /* texts */
     struct antag_opt_bool query;
 };

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include "agent/core/bucket.h"
 #include "antag/limits.h"
 #include "antag/status.h"
 #include "antag/types.h"
@@ -36,6 +37,7 @@ struct ag_grant {
     unsigned ops;                    /* enum ag_op, or-ed */
     bool query;                      /* signing a URI with a query */
     uint64_t max_body;               /* bytes; 0: the protocol's limit */
+    struct ag_bucket rate;           /* requests that it lets through; rate 0: as many as come */
     size_t method_count, path_count; /* none: every one */
     char **methods, **paths;         /* globs; owned by the one who made the grant */
 };

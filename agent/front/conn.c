@@ -32,19 +32,28 @@ static const struct ag_conf *conf_of(const struct ag_conn *c)
     return &c->worker->view->conf;
 }
 
+/* False: `n` more would be over `limit`, and were not counted. */
+static bool count_up(atomic_size_t *held, size_t n, int64_t limit)
+{
+    if (atomic_fetch_add(held, n) + n <= (size_t)limit)
+        return true;
+    atomic_fetch_sub(held, n);
+    return false;
+}
+
 static bool reserve_shared(struct ag_conn *c, size_t bytes)
 {
-    struct ag_shared *s = c->worker->shared;
-    size_t before = atomic_fetch_add(&s->bytes, bytes);
-
-    if (before + bytes <= (size_t)conf_of(c)->limits_bytes)
+    if (!count_up(&c->uid->bytes, bytes, conf_of(c)->limits_bytes_per_uid))
+        return false;
+    if (count_up(&c->worker->shared->bytes, bytes, conf_of(c)->limits_bytes))
         return true;
-    atomic_fetch_sub(&s->bytes, bytes);
+    atomic_fetch_sub(&c->uid->bytes, bytes);
     return false;
 }
 
 static void release_shared(struct ag_conn *c, size_t bytes)
 {
+    atomic_fetch_sub(&c->uid->bytes, bytes);
     atomic_fetch_sub(&c->worker->shared->bytes, bytes);
 }
 
@@ -74,7 +83,8 @@ static enum antag_err busy(struct ag_conn *c, struct antag_fault *fault)
 static enum antag_err busy_bytes(struct ag_conn *c, struct antag_fault *fault)
 {
     antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
-                    "too many bytes of requests are in flight, on this connection or in all");
+                    "too many bytes of requests are in flight, on this connection, of this uid or "
+                    "in all");
     return busy(c, fault);
 }
 
@@ -96,15 +106,19 @@ enum antag_err ag_conn_attach(struct ag_conn *c, struct ag_job *job, uint32_t id
 
     if (c->job_count >= (size_t)conf->limits_requests_per_connection)
         return busy_requests(c, fault, conf->limits_requests_per_connection, "on this connection");
-    if (atomic_fetch_add(&s->requests, 1) >= (size_t)conf->limits_requests) {
-        atomic_fetch_sub(&s->requests, 1);
+    if (!count_up(&c->uid->requests, 1, conf->limits_requests_per_uid))
+        return busy_requests(c, fault, conf->limits_requests_per_uid, "of this uid");
+    if (!count_up(&s->requests, 1, conf->limits_requests)) {
+        atomic_fetch_sub(&c->uid->requests, 1);
         return busy_requests(c, fault, conf->limits_requests, "in all");
     }
     if (!reserve(c, bytes)) {
+        atomic_fetch_sub(&c->uid->requests, 1);
         atomic_fetch_sub(&s->requests, 1);
         return busy_bytes(c, fault);
     }
     job->conn = c;
+    job->uid = c->uid;
     job->id = id;
     job->bytes = bytes;
     TAILQ_INSERT_TAIL(&c->jobs, job, of_conn);
@@ -124,6 +138,8 @@ void ag_conn_detach(struct ag_worker *w, struct ag_job *job)
 {
     if (job->conn)
         unlink_job(job->conn, job);
+    atomic_fetch_sub(&job->uid->requests, 1);
+    atomic_fetch_sub(&job->uid->bytes, job->bytes);
     atomic_fetch_sub(&w->shared->requests, 1);
     atomic_fetch_sub(&w->shared->bytes, job->bytes);
 }

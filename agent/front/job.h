@@ -11,10 +11,12 @@
 struct ag_conn;
 struct ag_lane;
 struct ag_turn;
+struct ag_uid;
 
 struct ag_job {
     TAILQ_ENTRY(ag_job) of_conn, of_lane;
     struct ag_conn *conn; /* NULL: its connection has gone, and nobody waits for the answer */
+    struct ag_uid *uid;   /* of its caller, also when its connection has gone */
     uint32_t id;          /* of the request */
     size_t bytes;         /* of its frame, counted against the limits */
     struct ag_view *view; /* held: what the plan borrows from */

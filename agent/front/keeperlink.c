@@ -92,6 +92,7 @@ struct ag_job *ag_links_job(struct ag_links *links)
     if (!job)
         return NULL;
     job->conn = NULL;
+    job->uid = NULL;
     job->view = NULL;
     job->lane = NULL;
     job->turn = NULL;
@@ -170,6 +171,17 @@ static void fail_job(struct ag_links *links, struct ag_job *job, enum antag_err 
         antag_fault_set(&fault, err, NULL, "%s", antag_err_message(err));
         break;
     }
+    end_job(links, job, &fault, (struct antag_slice){0});
+}
+
+static void refuse_rate(struct ag_links *links, struct ag_job *job, uint32_t retry_after_ms)
+{
+    struct antag_fault fault;
+
+    antag_fault_set(&fault, ANTAG_ERR_BUSY, NULL,
+                    "%s has signed as much as the keyring %s lets one profile (profile_rate)",
+                    job->plan.profile->row->name, job->lane->keyring);
+    fault.retry_after_ms = retry_after_ms;
     end_job(links, job, &fault, (struct antag_slice){0});
 }
 
@@ -491,6 +503,10 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
         job->seq = done->seq;
         end_job(lane->links, job, &(struct antag_fault){.err = ANTAG_OK},
                 (struct antag_slice){done->sig, done->sig_len});
+        return true;
+    }
+    if (done->err == ANTAG_ERR_BUSY && done->retry_after_ms > 0) {
+        refuse_rate(lane->links, job, done->retry_after_ms);
         return true;
     }
     if (is_keeper_error((enum antag_err)done->err)) {

@@ -42,7 +42,8 @@ static struct ag_asking asking_of(const struct request *r)
 {
     const struct ag_view *view = r->conn->worker->view;
 
-    return (struct ag_asking){view->snap, &view->conf, &r->conn->caller, ag_clock_wall_ms(), false};
+    return (struct ag_asking){view->snap,         &view->conf, &r->conn->caller,
+                              ag_clock_wall_ms(), false,       ag_clock_mono_ns()};
 }
 
 static struct antag_writer *begin_answer(struct ag_conn *c, uint32_t id)

@@ -6,12 +6,14 @@
 #include <openssl/evp.h>
 
 #include "agent/lib/edges/snapshot.h"
+#include "agent/lib/limiter.h"
 
 struct ag_held_row {
     unsigned refs;
     struct ag_held_row *next; /* in its bucket; used by the map that holds it */
     struct ag_snap_row row;
-    EVP_PKEY *pkey; /* of an Antom key; NULL when it could not be loaded */
+    EVP_PKEY *pkey;          /* of an Antom key; NULL when it could not be loaded */
+    struct ag_limiter spent; /* of a grant with a rate; any thread */
 };
 struct ag_held_row *ag_held_row_hold(struct ag_held_row *r);
 void ag_held_row_release(struct ag_held_row *r); /* NULL accepted */

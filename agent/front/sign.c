@@ -10,12 +10,17 @@ enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct 
 {
     const struct ag_profile *p = ag_snapshot_find(a->snap, name);
 
+    enum antag_err err = ANTAG_ERR_DENIED;
+
     if (a->explain)
         op = AG_OP_EXPLAIN;
-    if (p && ag_profile_permits(p, a->caller, op, method, uri, body_len)) {
+    if (p)
+        err = ag_profile_permits(p, a->caller, op, method, uri, body_len,
+                                 a->explain ? 0 : a->mono_ns, fault);
+    if (err == ANTAG_OK)
         *out = p;
-        return ANTAG_OK;
-    }
+    if (err != ANTAG_ERR_DENIED)
+        return err;
     /* Only those whom a grant names learn that the profile is there, and what is missing. */
     if (p && ag_profile_ops(p, a->caller) != 0)
         return antag_fault_set(fault, ANTAG_ERR_DENIED, NULL,

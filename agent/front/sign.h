@@ -26,10 +26,13 @@ struct ag_asking {
     const struct ag_conf *conf;
     const struct ag_caller *caller;
     int64_t now_ms; /* UTC */
-    bool explain;   /* under a grant for the operation explain, whatever is asked */
+    bool
+        explain; /* under a grant for the operation explain, whatever is asked, and whatever its rate:
+                       explaining has a limit of its own */
+    int64_t mono_ns; /* monotonic; 0: grants' rates are not counted */
 };
 
-/* First match wins: BAD_PARAM (forms, path rules), DENIED, PROFILE_INCOMPLETE, NOT_SIGNED_CALL,
+/* First match wins: BAD_PARAM (forms, path rules), DENIED, BUSY (rate), PROFILE_INCOMPLETE, NOT_SIGNED_CALL,
  * WRONG_ENVIRONMENT, TIME_SKEW, then why the profile has no signing key (NO_ACTIVE_KEY, …). */
 ANTAG_MUST_CHECK enum antag_err
 ag_sign_plan_make(const struct ag_asking *a, const struct antag_sign_params *p,
@@ -41,8 +44,8 @@ void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *pla
 
 /* ---- shared with verify.c */
 
-/* The profile called `name`, provided a grant covers this use of it. errors: DENIED, with one text for
- * a profile that is not there and one that is not granted. */
+/* The profile called `name`, provided a grant covers this use of it and has a token left, which is taken.
+ * errors: DENIED, with one text for a profile that is not there and one that is not granted; BUSY. */
 ANTAG_MUST_CHECK enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op,
                                                 struct antag_slice name, struct antag_slice method,
                                                 struct antag_slice uri, size_t body_len,

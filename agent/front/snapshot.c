@@ -23,7 +23,7 @@ struct ag_snapshot {
     uint32_t *by_id;   /* while it is built only */
     struct ag_verify_key *keys;
     struct ag_verify_key *others;
-    const struct ag_grant **grants;
+    struct ag_granted *grants;
     const char **fences;
     size_t held_count;
     struct ag_held_row **held; /* what all the pointers above lead to */
@@ -95,6 +95,18 @@ static EVP_PKEY *load_pkey(const struct ag_rows *rows, const struct ag_snap_row 
     return pkey;
 }
 
+/* What a grant has let through of its rate holds when its row returns with the same rate. */
+static void keep_spent(const struct ag_rows *rows, struct ag_held_row *held)
+{
+    const struct ag_held_row *old = ag_rowmap_get(&rows->now, AG_SNAP_GRANT, held->row.id);
+
+    if (!old)
+        old = ag_rowmap_get(&rows->before, AG_SNAP_GRANT, held->row.id);
+    if (old && old->row.u.grant.rate.rate == held->row.u.grant.rate.rate &&
+        old->row.u.grant.rate.burst == held->row.u.grant.rate.burst)
+        atomic_init(&held->spent.full_at_ns, atomic_load(&old->spent.full_at_ns));
+}
+
 enum antag_err ag_rows_apply(struct ag_rows *rows, struct ag_snap_row *row)
 {
     struct antag_fault fault;
@@ -114,6 +126,8 @@ enum antag_err ag_rows_apply(struct ag_rows *rows, struct ag_snap_row *row)
         row->gone = true;
         if (held->row.table == AG_SNAP_ANTOM_KEY)
             held->pkey = load_pkey(rows, &held->row);
+        else if (held->row.table == AG_SNAP_GRANT)
+            keep_spent(rows, held);
         err = ag_rowmap_put(&rows->now, held);
     } else {
         err = ANTAG_ERR_NO_MEMORY;
@@ -296,7 +310,7 @@ static void put_key(struct ag_snapshot *s, struct ag_profile *p, const struct ag
 static void fill_owned(struct ag_snapshot *s)
 {
     for (size_t i = 0; i < s->held_count; i++) {
-        const struct ag_held_row *r = s->held[i];
+        struct ag_held_row *r = s->held[i];
         struct ag_profile *p = owner_of(s, r);
 
         if (!p)
@@ -304,7 +318,8 @@ static void fill_owned(struct ag_snapshot *s)
         if (r->row.table == AG_SNAP_ANTOM_KEY) {
             put_key(s, p, r);
         } else if (r->row.table == AG_SNAP_GRANT) {
-            s->grants[(size_t)(p->grants - s->grants) + p->grant_count++] = &r->row.u.grant;
+            s->grants[(size_t)(p->grants - s->grants) + p->grant_count++] =
+                (struct ag_granted){&r->row.u.grant, &r->spent};
         } else {
             s->fences[(size_t)(p->fences - s->fences) + p->fence_count++] = r->row.u.fence.path;
         }
@@ -428,20 +443,43 @@ unsigned ag_profile_ops(const struct ag_profile *p, const struct ag_caller *c)
     unsigned ops = 0;
 
     for (size_t i = 0; i < p->grant_count; i++) {
-        if (ag_grant_names(p->grants[i], c))
-            ops |= p->grants[i]->ops;
+        if (ag_grant_names(p->grants[i].grant, c))
+            ops |= p->grants[i].grant->ops;
     }
     return ops;
 }
 
-bool ag_profile_permits(const struct ag_profile *p, const struct ag_caller *c, enum ag_op op,
-                        struct antag_slice method, struct antag_slice uri, size_t body_len)
+enum antag_err ag_profile_permits(const struct ag_profile *p, const struct ag_caller *c,
+                                  enum ag_op op, struct antag_slice method, struct antag_slice uri,
+                                  size_t body_len, int64_t now_ns, struct antag_fault *fault)
 {
+    const struct ag_grant *soonest = NULL;
+    int64_t least_ms = 0, wait_ms;
+
     for (size_t i = 0; i < p->grant_count; i++) {
-        if (ag_grant_permits(p->grants[i], c, op, method, uri, body_len))
-            return true;
+        const struct ag_granted *g = &p->grants[i];
+
+        if (!ag_grant_permits(g->grant, c, op, method, uri, body_len))
+            continue;
+        if (g->grant->rate.rate == 0 || now_ns == 0)
+            return ANTAG_OK;
+        wait_ms = ag_limiter_take(g->spent, &g->grant->rate, 1, now_ns);
+        if (wait_ms == 0)
+            return ANTAG_OK;
+        if (!soonest || wait_ms < least_ms) {
+            soonest = g->grant;
+            least_ms = wait_ms;
+        }
     }
-    return false;
+    if (!soonest)
+        return antag_fault_set(fault, ANTAG_ERR_DENIED, NULL, "%s",
+                               antag_err_message(ANTAG_ERR_DENIED));
+    antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
+                    "grant %llu on %s lets %u requests a second through, %u at once",
+                    (unsigned long long)soonest->id, p->row->name, (unsigned)soonest->rate.rate,
+                    (unsigned)soonest->rate.burst);
+    fault->retry_after_ms = least_ms;
+    return ANTAG_ERR_BUSY;
 }
 
 bool ag_profile_is_excepted(const struct ag_profile *p, struct antag_slice uri)

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "agent/lib/edges/snapshot.h"
+#include "agent/lib/limiter.h"
 
 struct ag_rows;     /* the master copy */
 struct ag_snapshot; /* immutable */
@@ -22,12 +23,17 @@ struct ag_verify_key {
 };
 
 /* a profile with everything that belongs to it; borrowed from its snapshot */
+struct ag_granted {
+    const struct ag_grant *grant;
+    struct ag_limiter
+        *spent; /* what it let through of its rate; shared by all snapshots and threads */
+};
 struct ag_profile {
     uint64_t id;
     const struct ag_snap_profile *row;
     const struct ag_verify_key *keys;   /* active ones first, then retiring; newer ones first */
     const struct ag_verify_key *others; /* keys that are not trusted: only explain looks at them */
-    const struct ag_grant *const *grants;
+    const struct ag_granted *grants;
     const char *const *fences; /* globs of paths that the fence excepts */
     size_t key_count, other_count, grant_count, fence_count;
 };
@@ -59,9 +65,14 @@ const struct ag_profile *ag_snapshot_find(const struct ag_snapshot *s, struct an
 
 /* Operations (enum ag_op, or-ed) that any grant on `p` gives to `c`; 0: none. */
 unsigned ag_profile_ops(const struct ag_profile *p, const struct ag_caller *c);
-/* Does one grant on `p` cover this whole? */
-bool ag_profile_permits(const struct ag_profile *p, const struct ag_caller *c, enum ag_op op,
-                        struct antag_slice method, struct antag_slice uri, size_t body_len);
+/* Does one grant on `p` cover this whole, and has it a token left? One is taken of the first that has.
+ * now_ns: monotonic; 0: whatever the rate, nothing is taken.
+ * errors: DENIED; BUSY with the grant that has one soonest, and retry_after_ms. */
+ANTAG_MUST_CHECK enum antag_err ag_profile_permits(const struct ag_profile *p,
+                                                   const struct ag_caller *c, enum ag_op op,
+                                                   struct antag_slice method,
+                                                   struct antag_slice uri, size_t body_len,
+                                                   int64_t now_ns, struct antag_fault *fault);
 /* Does a row of the registry except the path of `uri` from the fence? */
 bool ag_profile_is_excepted(const struct ag_profile *p, struct antag_slice uri);
 

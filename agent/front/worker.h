@@ -25,10 +25,11 @@ struct ag_shared {
     atomic_size_t bytes;    /* of requests in flight, incomplete frames and unread answers */
 };
 
-/* connections of one uid; owned by the listener, counted down by the workers */
+/* what one uid holds; owned by the listener, which keeps it to its end; counted down by the workers */
 struct ag_uid {
     uid_t uid;
     atomic_uint conns;
+    atomic_size_t requests, bytes; /* as of ag_shared */
 };
 
 /* Its members below are for the worker's own thread: conn.c, request.c and health.c work on them. */

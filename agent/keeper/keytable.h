@@ -9,16 +9,18 @@
 #include "agent/keeper/backend/backend.h"
 #include "agent/keeper/grace.h"
 #include "agent/lib/edges/keyring.h"
+#include "agent/lib/limiter.h"
 #include "agent/lib/signwire.h"
 
 #define AG_KEYTABLE_MAX                                                                            \
     (1u << 18) /* keys of one keyring, stopped ones that are not loaded included */
 
-/* one key; everything but `use` is fixed once it is published */
+/* one key; everything but `use` and `spent` is fixed once it is published */
 struct ag_held {
     struct ag_key_identity id;
     struct ag_backend_key *key; /* NULL: was told to stop before it was loaded */
     _Atomic int use;            /* enum ag_key_use */
+    struct ag_limiter spent;    /* of the rate of its profile: one key of a profile signs */
     /* loop's thread only */
     bool stopped;              /* by the steward, and not permitted again since */
     uint64_t named;            /* number of the full load that named it last */

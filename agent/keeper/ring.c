@@ -90,6 +90,7 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
     struct ag_ring *ring = calloc(1, sizeof *ring);
     size_t threads = worker_count(&conf->keyring);
     size_t type = (size_t)conf->keyring.type;
+    uint32_t rate = (uint32_t)conf->keyring.profile_rate;
     enum antag_err err = ANTAG_ERR_NO_MEMORY;
 
     if (ring == NULL)
@@ -112,7 +113,8 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
                                                      .grace = &ring->grace,
                                                      .keys = ring->keys,
                                                      .backend = ring->backend,
-                                                     .chain = ring->chain},
+                                                     .chain = ring->chain,
+                                                     .profile_rate = {rate, rate}},
                            &ring->workers);
     if (err == ANTAG_OK) {
         atomic_store(&ring->told, ring->workers);

@@ -202,6 +202,16 @@ static void record_outcome(struct ag_workers *ws, struct ag_sign_done *done, enu
     refuse(done, err);
 }
 
+/* A front that is taken over asks for no more than this. */
+static bool within_rate(struct ag_workers *ws, struct ag_held *held, struct ag_sign_done *done)
+{
+    if (ws->conf.profile_rate.rate == 0)
+        return true;
+    done->retry_after_ms =
+        (uint32_t)ag_limiter_take(&held->spent, &ws->conf.profile_rate, 1, ag_clock_mono_ns());
+    return done->retry_after_ms == 0;
+}
+
 static void check_jobs(struct ag_workers *ws, struct batch *b, struct ag_held *held[])
 {
     bool loading = atomic_load(&ws->loading);
@@ -216,6 +226,8 @@ static void check_jobs(struct ag_workers *ws, struct batch *b, struct ag_held *h
         done->err = (uint32_t)ag_keytable_check(ws->conf.keys, loading, &b->jobs[i], &held[i]);
         if (done->err == ANTAG_OK && !ag_record_claim_ok(&b->jobs[i].claim))
             done->err = ANTAG_ERR_BAD_PARAM;
+        if (done->err == ANTAG_OK && !within_rate(ws, held[i], done))
+            done->err = ANTAG_ERR_BUSY;
         if (done->err != ANTAG_OK)
             held[i] = NULL;
     }

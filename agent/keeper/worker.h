@@ -24,6 +24,7 @@ struct ag_workers_conf {
     struct ag_keytable *keys;
     struct ag_backend *backend;
     struct ag_chain *chain;
+    struct ag_bucket profile_rate; /* of signatures under one key; rate 0: not limited */
 };
 
 /* Starts the threads. errors: NO_MEMORY, IO. */

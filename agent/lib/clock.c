@@ -21,6 +21,14 @@ int64_t ag_clock_mono_ms(void)
     return read_ms(CLOCK_MONOTONIC);
 }
 
+int64_t ag_clock_mono_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 void ag_clock_render(int64_t wall_ms, char out[AG_CLOCK_TEXT_MAX])
 {
     time_t seconds = (time_t)(wall_ms / 1000);

@@ -6,6 +6,7 @@
 
 int64_t ag_clock_wall_ms(void); /* UTC, ms since 1970 */
 int64_t ag_clock_mono_ms(void); /* never goes back; for deadlines */
+int64_t ag_clock_mono_ns(void); /* the same; for rates */
 
 #define AG_CLOCK_TEXT_MAX 32
 /* "2026-11-23T03:04:05.123Z", UTC, as in logs and records; "" for a time out of the calendar. */

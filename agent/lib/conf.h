@@ -25,6 +25,10 @@
       "Requests in flight on one connection; one more is answered BUSY.")                          \
     R(limits, bytes_per_connection, NUM, ANTAG_INFLIGHT_BYTES_PER_CONN, ANTAG_FRAME_MAX,           \
       268435456, "", "Bytes of requests in flight on one connection.")                             \
+    R(limits, requests_per_uid, NUM, ANTAG_INFLIGHT_PER_UID, 1, 65536, "",                         \
+      "Requests in flight of one uid, on all its connections.")                                    \
+    R(limits, bytes_per_uid, NUM, ANTAG_INFLIGHT_BYTES_PER_UID, ANTAG_FRAME_MAX, 4294967296, "",   \
+      "Bytes of requests in flight of one uid, on all its connections.")                           \
     R(limits, requests, NUM, ANTAG_INFLIGHT_ALL, 1, 65536, "",                                     \
       "Requests in flight in all; one more is answered BUSY.")                                     \
     R(limits, bytes, NUM, ANTAG_INFLIGHT_BYTES_ALL, ANTAG_FRAME_MAX, 4294967296, "",               \
@@ -54,7 +58,9 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
 /* sections with a name of their own: [keyring NAME] */
 #define AG_CONF_KEYRING_KEYS(R)                                                                    \
     R(keyring, type, WORD, 0, 0, 0, "soft", "What holds the private keys.")                        \
-    R(keyring, threads, NUM, 0, 0, 64, "", "Threads that sign. 0: one a core.")
+    R(keyring, threads, NUM, 0, 0, 64, "", "Threads that sign. 0: one a core.")                    \
+    R(keyring, profile_rate, NUM, 0, 0, ANTAG_RATE_MAX, "",                                        \
+      "Signatures a second under the key of one profile, whoever asks. 0: as many as come.")
 
 #define AG_CONF_KEYRINGS_MAX 8
 #define AG_CONF_STEWARD_CHAIN                                                                      \
@@ -63,6 +69,7 @@ struct ag_conf_keyring {
     char name[ANTAG_KEYRING_MAX + 1]; /* [a-z0-9][a-z0-9-]* */
     int64_t type;
     int64_t threads;
+    int64_t profile_rate;
 };
 struct ag_conf {
 #define AG_ROW(section, key, type, def, min, max, words, doc) int64_t section##_##key;

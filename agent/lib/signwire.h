@@ -8,7 +8,7 @@
 
 #include "antag/limits.h"
 
-#define AG_SIGNWIRE_VERSION 2u
+#define AG_SIGNWIRE_VERSION 3u
 #define AG_SIGNWIRE_BATCH   16 /* entries a packet at most */
 
 /* what the front says of a request, for the record; name, bytes at most */
@@ -45,10 +45,12 @@ struct ag_sign_job {
 
 struct ag_sign_done {
     uint32_t version;
-    uint32_t err; /* enum antag_err: OK, KEY_STATE, BAD_PARAM, BACKEND, RETRY, AUDIT, INTERNAL */
+    uint32_t
+        err; /* enum antag_err: OK, KEY_STATE, BAD_PARAM, BACKEND, RETRY, BUSY, AUDIT, INTERNAL */
     uint64_t tag;
-    uint64_t seq;     /* of its line in the keyring's chain; 0: none was written */
-    uint32_t sig_len; /* 0 unless OK */
+    uint64_t seq;            /* of its line in the keyring's chain; 0: none was written */
+    uint32_t sig_len;        /* 0 unless OK */
+    uint32_t retry_after_ms; /* of BUSY; else 0 */
     uint8_t sig[ANTAG_SIG_MAX];
 };
 

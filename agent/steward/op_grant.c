@@ -79,6 +79,21 @@ static enum antag_err take_globs(const struct antag_opt_value *given, const char
     return ANTAG_OK;
 }
 
+/* A rate without a burst: what comes in a second may come at once. */
+static enum antag_err take_rate(const struct antag_grant_add_params *p, struct ag_bucket *out,
+                                struct antag_fault *fault)
+{
+    if (!p->rate.set) {
+        if (p->burst.set)
+            return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "burst",
+                                   "is given with a rate only");
+        return ANTAG_OK;
+    }
+    out->rate = (uint32_t)p->rate.v;
+    out->burst = (uint32_t)(p->burst.set ? p->burst.v : p->rate.v);
+    return ANTAG_OK;
+}
+
 static enum antag_err take_grant(const struct antag_grant_add_params *p, struct ag_grant *g,
                                  struct antag_fault *fault)
 {
@@ -99,7 +114,7 @@ static enum antag_err take_grant(const struct antag_grant_add_params *p, struct 
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "max_body", "is at most %d",
                                ANTAG_BODY_MAX);
     g->max_body = p->max_body.set ? p->max_body.v : 0;
-    return ANTAG_OK;
+    return take_rate(p, &g->rate, fault);
 }
 
 static bool same_globs(char *const *a, size_t a_count, char *const *b, size_t b_count)
@@ -116,7 +131,8 @@ static bool same_grant(const struct ag_grant *a, const struct ag_grant *b)
 {
     return a->profile_id == b->profile_id && a->who == b->who && a->number == b->number &&
            strcmp(a->unit, b->unit) == 0 && a->ops == b->ops && a->query == b->query &&
-           a->max_body == b->max_body &&
+           a->max_body == b->max_body && a->rate.rate == b->rate.rate &&
+           a->rate.burst == b->rate.burst &&
            same_globs(a->methods, a->method_count, b->methods, b->method_count) &&
            same_globs(a->paths, a->path_count, b->paths, b->path_count);
 }
@@ -134,15 +150,17 @@ static enum antag_err refuse_same(const struct ag_book *b, const struct ag_grant
 /* A grant in a few words, for the record. */
 static void describe(const struct ag_grant *g, char *out, size_t size)
 {
-    char who[ANTAG_UNIT_MAX + 16];
+    char who[ANTAG_UNIT_MAX + 16], rate[48] = "";
 
     if (g->who == AG_WHO_UNIT)
         snprintf(who, sizeof who, "unit %s", g->unit);
     else
         snprintf(who, sizeof who, "%s %u", g->who == AG_WHO_UID ? "uid" : "gid", g->number);
-    snprintf(out, size, "%.150s:%s%s%s%s", who, (g->ops & AG_OP_SIGN) != 0 ? " sign" : "",
+    if (g->rate.rate != 0)
+        snprintf(rate, sizeof rate, ", %u a second, %u at once", g->rate.rate, g->rate.burst);
+    snprintf(out, size, "%.120s:%s%s%s%s%s", who, (g->ops & AG_OP_SIGN) != 0 ? " sign" : "",
              (g->ops & AG_OP_VERIFY) != 0 ? " verify" : "",
-             (g->ops & AG_OP_EXPLAIN) != 0 ? " explain" : "", g->query ? ", query" : "");
+             (g->ops & AG_OP_EXPLAIN) != 0 ? " explain" : "", g->query ? ", query" : "", rate);
 }
 
 enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,

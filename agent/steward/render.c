@@ -190,6 +190,8 @@ void ag_render_grant(struct antag_writer *w, const struct ag_book *b, const stru
     write_texts(w, "paths", g->paths, g->path_count);
     antag_w_kv_bool(w, "query", g->query);
     antag_w_kv_uint(w, "max_body", g->max_body);
+    antag_w_kv_uint(w, "rate", g->rate.rate);
+    antag_w_kv_uint(w, "burst", g->rate.burst);
     antag_w_end(w);
 }
 

@@ -115,6 +115,17 @@ static void put_profiles(FILE *out, const json_t *profiles)
     }
 }
 
+static void put_rate(FILE *out, const json_t *row)
+{
+    int64_t rate = json_integer_value(json_object_get(row, "rate")),
+            burst = json_integer_value(json_object_get(row, "burst"));
+
+    if (rate == 0)
+        (void)fputs("any", out);
+    else
+        (void)fprintf(out, "%" PRId64 "/s, %" PRId64 " at once", rate, burst);
+}
+
 static void put_age(FILE *out, int64_t ms)
 {
     char text[CTL_TIME_MAX];
@@ -163,6 +174,8 @@ char *ctl_view_text(const struct ctl_column *col, const json_t *row)
         return ctl_alloc(1, 1);
     if (col->format == CTL_AS_WHO)
         put_who(out, row);
+    else if (col->format == CTL_AS_RATE)
+        put_rate(out, row);
     else if (col->format == CTL_AS_WAITS)
         put_waits(out, row);
     else if (col->format == CTL_AS_PROFILES)

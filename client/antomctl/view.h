@@ -19,6 +19,7 @@ enum ctl_format {
     CTL_AS_LINES,    /* of texts; none: left out */
     CTL_AS_WORDS,    /* of texts, each up to its colon; none: left out */
     CTL_AS_WHO,      /* uid, gid or unit of a grant; looks at the whole row */
+    CTL_AS_RATE,     /* of a grant, a second and at once; the whole row */
     CTL_AS_WAITS,    /* what a key waits for, until when, who acts; the whole row */
     CTL_AS_PROFILES, /* each profile of an application, and how many things it lacks */
 };

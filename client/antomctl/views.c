@@ -174,19 +174,20 @@ const struct ctl_view ctl_view_antom_keys = {
 
 /* ---- grants and fence exceptions */
 
-#define GRANT_COLUMNS(G, P, W, O, M, A, Q, B)                                                      \
+#define GRANT_COLUMNS(G, P, W, O, M, A, Q, B, R)                                                   \
     COLUMNS({G, "grant", CTL_AS_INT}, {P, "profile", CTL_AS_TEXT}, {W, NULL, CTL_AS_WHO},          \
             {O, "ops", CTL_AS_LINES}, {M, "methods", CTL_AS_LIST}, {A, "paths", CTL_AS_LIST},      \
-            {Q, "query", CTL_AS_BOOL}, {B, "max_body", CTL_AS_BYTES})
+            {Q, "query", CTL_AS_BOOL}, {B, "max_body", CTL_AS_BYTES}, {R, NULL, CTL_AS_RATE})
 
 const struct ctl_view ctl_view_grant = {
-    .columns =
-        GRANT_COLUMNS("grant", "profile", "who", "may", "methods", "paths", "with query", "body"),
+    .columns = GRANT_COLUMNS("grant", "profile", "who", "may", "methods", "paths", "with query",
+                             "body", "rate"),
 };
 
 const struct ctl_view ctl_view_grants = {
     .list = "grants",
-    .columns = GRANT_COLUMNS("GRANT", "PROFILE", "WHO", "MAY", "METHODS", "PATHS", "QUERY", "BODY"),
+    .columns = GRANT_COLUMNS("GRANT", "PROFILE", "WHO", "MAY", "METHODS", "PATHS", "QUERY", "BODY",
+                             "RATE"),
     .empty = "There is no grant: nobody may sign or verify.",
     .empty_next = "grant add %s --uid N --ops sign,verify",
 };

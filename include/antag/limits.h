@@ -48,8 +48,11 @@
 #define ANTAG_INFLIGHT_BYTES_PER_CONN (8 * 1024 * 1024)
 #define ANTAG_INFLIGHT_ALL            4096
 #define ANTAG_INFLIGHT_BYTES_ALL      (256 * 1024 * 1024)
+#define ANTAG_INFLIGHT_PER_UID        1024
+#define ANTAG_INFLIGHT_BYTES_PER_UID  (64 * 1024 * 1024)
 #define ANTAG_CONNS_PER_UID           1024
-#define ANTAG_CONNS_PER_UID_MAX       20000 /* the most it can be set to */
-#define ANTAG_FIRST_FRAME_MS          10000 /* silent this long before the first frame: closed */
+#define ANTAG_RATE_MAX                1000000 /* requests a second of a grant, and at once */
+#define ANTAG_CONNS_PER_UID_MAX       20000   /* the most it can be set to */
+#define ANTAG_FIRST_FRAME_MS          10000   /* silent this long before the first frame: closed */
 
 #endif

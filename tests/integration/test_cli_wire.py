@@ -78,6 +78,8 @@ SENT = [
     ("grant add a/live --gid 5 --ops sign", "grant_add", {"profile": "a/live", "gid": 5, "ops": ["sign"]}),
     ("grant add a/live --unit pay.service --ops sign", "grant_add",
      {"profile": "a/live", "unit": "pay.service", "ops": ["sign"]}),
+    ("grant add a/live --uid 5 --ops sign --rate 20 --burst 5", "grant_add",
+     {"profile": "a/live", "uid": 5, "ops": ["sign"], "rate": 20, "burst": 5}),
     ("grant list", "grant_list", {}),
     ("grant remove 4", "grant_remove", {"grant": 4}),
     ("lock", "lock", {}),
@@ -349,7 +351,7 @@ def test_hostile_texts_are_escaped():
 def test_tables_stay_within_100_columns():
     grants = [{"grant": i, "profile": "a-long-application-name/sandbox", "uid": 4294967294, "ops": ["sign", "verify"],
                "methods": [], "paths": ["/ams/api/v1/payments/" + "x" * 40 * i, "/b/**"], "query": False,
-               "max_body": 1048576} for i in range(4)]
+               "max_body": 1048576, "rate": 1000000, "burst": 1000000} for i in range(4)]
     done, _ = ask(answers({"grants": grants}), "grant", "list")
     lines = done.stdout.decode().splitlines()
     assert max(map(len, lines)) <= 100

@@ -200,6 +200,55 @@ def test_max_body(agent):
         denied(c, body=bytes(101))
 
 
+def busy(client, method="sign_request", **more):
+    error = error_of(client, method, **sign_params("shop/sandbox", **more))
+    assert error["name"] == "BUSY" and error["class_"] == "retry"
+    return error
+
+
+def test_rate(agent):
+    """Over all threads and connections; the wait that is told is true."""
+    with granted(agent, "--uid", STRANGER, "--rate", 2, "--burst", 3) as grant, contextlib.ExitStack() as stack:
+        assert (grant["rate"], grant["burst"]) == (2, 3)
+        clients = [stack.enter_context(Caller(agent.agent_sock, STRANGER)) for _ in range(4)]
+        began = time.monotonic()
+        for c in clients[:3]:
+            signs(agent, c)
+        through = 3
+        for c in clients:  # on a machine that is slow some of them have come in again
+            try:
+                signs(agent, c)
+                through += 1
+            except AntomError as e:
+                assert e.name == "BUSY" and 0 < e.retry_after_ms <= 500
+                assert f"grant {grant['grant']} on shop/sandbox lets 2 requests a second through, 3 at once" in str(e)
+        assert through <= 3 + 2 * (time.monotonic() - began) + 1
+        while True:
+            error = None
+            try:
+                signs(agent, clients[0])
+            except AntomError as e:
+                error = e
+            if error:
+                break
+        time.sleep(error.retry_after_ms / 1000)
+        signs(agent, clients[1])
+        denied(clients[0], profile="other/sandbox")  # what is denied is denied, not busy
+        with granted(agent, "--uid", STRANGER):  # one more grant has its own
+            for _ in range(20):
+                signs(agent, clients[2])
+
+
+def test_rate_of_verifying(agent):
+    with granted(agent, "--uid", STRANGER, "--rate", 1, ops="verify"), Caller(agent.agent_sock, STRANGER) as c:
+        params = {"profile": "shop/sandbox", "method": "POST", "uri": PAY, "headers": {}, "body": b""}
+        first = error_of(c, "verify_response", **params)
+        assert first["name"] == "NO_ANTOM_KEY"
+        began = time.monotonic()
+        names = [error_of(c, "verify_response", **params)["name"] for _ in range(10)]
+        assert names.count("NO_ANTOM_KEY") <= time.monotonic() - began + 1 and set(names) <= {"NO_ANTOM_KEY", "BUSY"}
+
+
 def test_one_grant_must_fit_whole(agent):
     """Two grants do not make a third."""
     with granted(agent, "--uid", STRANGER, "--path", PAY, "--max-body", 10), \

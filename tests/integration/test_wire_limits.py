@@ -14,6 +14,7 @@ from wire import (PAY, SENT_PAY, SLOW, AntomError, Caller, Neighbour, answers_un
                   wait_for)
 
 PROFILE = "shop/sandbox"
+OTHER = 10001
 FIRST_MS = int(600 * SLOW)
 SMALL = {"first_frame_ms": FIRST_MS, "requests_per_connection": 4, "requests": 10, "connections_per_uid": 40,
          "bytes_per_connection": 1114112, "bytes": 2 * 1114112}
@@ -89,6 +90,62 @@ def test_requests_in_all(agent, keeper):
             assert busy([c.recv_message() for _ in range(count)]) == set()
         clients[3].send_raw(signs([9]))
         assert busy([clients[3].recv_message()]) == set()
+
+
+def test_requests_of_a_uid():
+    """One caller on many connections leaves room for the others."""
+    with limited(requests_per_uid=6, bytes_per_uid=1114112) as a:
+        a.ctl("grant", "add", PROFILE, "--uid", OTHER, "--ops", "sign")
+        keeper = a.pid_of("keeper", "soft")
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(connect(a.agent_sock)) for _ in range(3)]
+            other = stack.enter_context(Caller(a.agent_sock, OTHER))
+            with held(keeper):
+                for c in clients[:2]:
+                    c.send_raw(signs(range(3)))
+                    assert_open(c)
+                clients[2].send_raw(signs([0]))
+                refused = clients[2].recv_message()
+                assert busy([refused]) == {0} and "6 requests are in flight of this uid" in refused[2]["message"]
+                other.send_raw(signs(range(6)))
+                assert_open(other)
+            for c, count in zip((*clients, other), (3, 3, 0, 6)):
+                assert busy([c.recv_message() for _ in range(count)]) == set()
+            body = bytes(600000)
+            with held(keeper):
+                clients[0].send_raw(signs([1], body=body))
+                assert_open(clients[0])
+                clients[1].send_raw(signs([2], body=body))
+                refused = clients[1].recv_message()
+                assert busy([refused]) == {2} and "of this uid" in refused[2]["message"]
+                other.send_raw(signs([3], body=body))
+                assert_open(other)
+            clients[0].close()  # while it waits; what it held comes back
+            assert busy([other.recv_message()]) == set()
+            wait_for(lambda: not busy_now(clients[1], body))  # room for the uid again
+
+
+def busy_now(client, body):
+    client.send_raw(signs([7], body=body))
+    return busy([client.recv_message()])
+
+
+def test_rate_of_a_profile():
+    """What the keeper lets one profile sign, whoever asks."""
+    with running("[keyring soft]\nprofile_rate = 5\n") as a, connect(a.agent_sock) as c:
+        a.make_profile("second")
+        began = time.monotonic()
+        c.send_raw(signs(range(40)))
+        answers = [c.recv_message() for _ in range(40)]
+        refused = [m for m in answers if m[2] is not None]
+        assert 40 - len(refused) <= 5 + 5 * (time.monotonic() - began) + 1 and len(refused) >= 20
+        assert busy(refused) and "keyring soft lets one profile (profile_rate)" in refused[0][2]["message"]
+        assert max(m[2]["retry_after_ms"] for m in refused) <= 200
+        c.send_raw(request(50, "sign_request", sign_params("second/sandbox")))  # another has its own
+        assert c.recv_message()[2] is None
+        time.sleep(refused[-1][2]["retry_after_ms"] / 1000)
+        c.send_raw(signs([60]))
+        assert c.recv_message()[2] is None
 
 
 def test_bytes_per_connection(agent, keeper):

@@ -72,7 +72,7 @@ static enum antag_err explain(const char *kind, const char *profile, EVP_PKEY *b
                               struct ag_explained *out, struct antag_fault *fault)
 {
     struct ag_caller who = {.uid = uid};
-    struct ag_asking asking = {snap, &conf, &who, NOW, false};
+    struct ag_asking asking = {snap, &conf, &who, NOW, false, 0};
     enum antag_agent_method which;
     struct antag_explain_params params;
     struct antag_decoder decoder;

@@ -14,6 +14,7 @@ struct outcome {
     enum antag_err err;
     size_t sig_len;
     uint8_t first;
+    int64_t retry_after_ms;
 };
 
 struct bench {
@@ -36,6 +37,7 @@ static void on_done(struct ag_job *job, const struct antag_fault *fault, struct 
     o->count++;
     o->err = fault->err;
     o->sig_len = sig.len;
+    o->retry_after_ms = fault->retry_after_ms;
     o->first = sig.len > 0 ? sig.p[0] : 0;
     b->ended++;
     ag_links_discard(b->links, job);
@@ -199,22 +201,25 @@ static void test_answers(void)
         enum antag_err err;
         uint32_t number, version, sig_len;
         bool ends_lane;
+        uint32_t retry_after_ms;
     } table[] = {
-        {"2048 bits", ANTAG_OK, 0, 2, 256, false},
-        {"3072 bits", ANTAG_OK, 0, 2, 384, false},
-        {"4096 bits", ANTAG_OK, 0, 2, 512, false},
-        {"stopped", ANTAG_ERR_KEY_STATE, 304, 2, 0, false},
-        {"backend", ANTAG_ERR_BACKEND, 502, 2, 0, false},
-        {"retry", ANTAG_ERR_RETRY, 501, 2, 0, false},
-        {"no record", ANTAG_ERR_AUDIT, 316, 2, 0, false},
-        {"entry refused", ANTAG_ERR_INTERNAL, 104, 2, 0, false},
-        {"internal", ANTAG_ERR_INTERNAL, 600, 2, 0, false},
-        {"another error", ANTAG_ERR_INTERNAL, 200, 2, 0, true},
-        {"no known number", ANTAG_ERR_INTERNAL, 4711, 2, 0, true},
-        {"no signature", ANTAG_ERR_INTERNAL, 0, 2, 0, true},
-        {"a short signature", ANTAG_ERR_INTERNAL, 0, 2, 255, true},
-        {"a length out of the entry", ANTAG_ERR_INTERNAL, 0, 2, 513, true},
-        {"another version", ANTAG_ERR_RETRY, 0, 3, 256, true},
+        {"2048 bits", ANTAG_OK, 0, AG_SIGNWIRE_VERSION, 256, false, 0},
+        {"3072 bits", ANTAG_OK, 0, AG_SIGNWIRE_VERSION, 384, false, 0},
+        {"4096 bits", ANTAG_OK, 0, AG_SIGNWIRE_VERSION, 512, false, 0},
+        {"stopped", ANTAG_ERR_KEY_STATE, 304, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"backend", ANTAG_ERR_BACKEND, 502, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"retry", ANTAG_ERR_RETRY, 501, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"no record", ANTAG_ERR_AUDIT, 316, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"entry refused", ANTAG_ERR_INTERNAL, 104, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"rate reached", ANTAG_ERR_BUSY, 500, AG_SIGNWIRE_VERSION, 0, false, 70},
+        {"rate reached, no wait", ANTAG_ERR_INTERNAL, 500, AG_SIGNWIRE_VERSION, 0, true, 0},
+        {"internal", ANTAG_ERR_INTERNAL, 600, AG_SIGNWIRE_VERSION, 0, false, 0},
+        {"another error", ANTAG_ERR_INTERNAL, 200, AG_SIGNWIRE_VERSION, 0, true, 0},
+        {"no known number", ANTAG_ERR_INTERNAL, 4711, AG_SIGNWIRE_VERSION, 0, true, 0},
+        {"no signature", ANTAG_ERR_INTERNAL, 0, AG_SIGNWIRE_VERSION, 0, true, 0},
+        {"a short signature", ANTAG_ERR_INTERNAL, 0, AG_SIGNWIRE_VERSION, 255, true, 0},
+        {"a length out of the entry", ANTAG_ERR_INTERNAL, 0, AG_SIGNWIRE_VERSION, 513, true, 0},
+        {"another version", ANTAG_ERR_RETRY, 0, AG_SIGNWIRE_VERSION + 1, 256, true, 0},
     };
 
     for (size_t i = 0; i < ROW_COUNT(table); i++) {
@@ -230,10 +235,14 @@ static void test_answers(void)
         d.err = table[i].number;
         d.version = table[i].version;
         d.sig_len = table[i].sig_len;
+        d.retry_after_ms = table[i].retry_after_ms;
         answer(&b, &d, sizeof d);
         ROW_ASSERT(table[i].name, b.outcome[1].count == 1 && b.outcome[1].err == table[i].err);
         ROW_ASSERT(table[i].name,
                    b.outcome[1].sig_len == (table[i].err == ANTAG_OK ? table[i].sig_len : 0));
+        ROW_ASSERT(table[i].name,
+                   (b.outcome[1].err == ANTAG_ERR_BUSY ? b.outcome[1].retry_after_ms : 0) ==
+                       table[i].retry_after_ms);
         ROW_ASSERT(table[i].name, ag_links_is_up(b.links, "soft") == !table[i].ends_lane);
         tear_down(&b);
     }

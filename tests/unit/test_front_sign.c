@@ -63,7 +63,7 @@ static enum antag_err plan(const struct ag_caller *who, const char *profile, con
                            const char *uri, const char *time, const char *body,
                            struct ag_sign_plan *out, struct antag_fault *fault)
 {
-    struct ag_asking asking = {snap, &conf, who, NOW, false};
+    struct ag_asking asking = {snap, &conf, who, NOW, false, 0};
     struct antag_sign_params p = {.profile = opt(profile),
                                   .method = opt(method),
                                   .uri = opt(uri),
@@ -196,7 +196,7 @@ static void test_denied_alike(void)
 
 static void test_merchant(void)
 {
-    struct ag_asking asking = {snap, &conf, &caller, NOW, false};
+    struct ag_asking asking = {snap, &conf, &caller, NOW, false, 0};
     struct antag_sign_params p = {.profile = opt("shop/live"),
                                   .method = opt("POST"),
                                   .uri = opt(PAY),
@@ -221,6 +221,59 @@ static void test_excepted(void)
                          "", &made, NULL),
                     ANTAG_OK);
     CU_ASSERT_STRING_EQUAL(made.uri, "/ams/api/v1/risk/payments/decide");
+}
+
+static struct ag_snapshot *with_rates(uint32_t first, uint32_t second, bool again)
+{
+    struct ag_snap_row a = grant_row(20, 2, AG_OP_SIGN, NULL);
+    struct ag_snap_row b = grant_row(21, 2, AG_OP_SIGN, NULL);
+
+    if (again) { /* the steward starts anew */
+        CU_ASSERT_EQUAL_FATAL(ag_rows_begin(rows), ANTAG_OK);
+        apply(rows, profile_row(2, "shop/live", AG_ENV_LIVE, "5Y1"));
+    }
+    a.u.grant.rate = (struct ag_bucket){first, first};
+    b.u.grant.rate = (struct ag_bucket){second, 1};
+    apply(rows, a);
+    apply(rows, b);
+    return commit(rows, 9);
+}
+
+/* Grants 20 and 21 let through what they say, whichever has something left; a new snapshot gives nothing
+ * back unless the rate is another. */
+static void test_rates(void)
+{
+    struct ag_snapshot *rated = with_rates(2, 1, false);
+    struct ag_asking asking = {rated, &conf, &caller, NOW, false, 1000000000};
+    struct antag_sign_params p = {
+        .profile = opt("shop/live"), .method = opt("POST"), .uri = opt("/x"), .body = opt("")};
+    struct ag_sign_plan made;
+    struct antag_fault fault;
+
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_OK);
+    for (int round = 0; round < 3; round++) {
+        CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BUSY);
+        CU_ASSERT_EQUAL(fault.retry_after_ms, 500);
+        CU_ASSERT_PTR_NOT_NULL(strstr(fault.text, "grant 20 on shop/live lets 2 requests"));
+        ag_snapshot_release(rated);
+        asking.snap = rated = with_rates(2, 1, round == 1);
+    }
+    p.method = opt("post"); /* forms come first, and cost nothing */
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BAD_PARAM);
+    p.method = opt("POST");
+    asking.mono_ns += 500 * 1000000;
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BUSY);
+    ag_snapshot_release(rated);
+    asking.snap = rated = with_rates(3, 1, false);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_OK);
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BUSY);
+    ag_snapshot_release(rated);
+    asking.snap = rated = with_rates(3, 0, false); /* one without a limit opens the way */
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_OK);
+    ag_snapshot_release(rated);
 }
 
 static void test_skew_off(void)
@@ -300,6 +353,7 @@ int main(void)
         {"skew check off", test_skew_off},
         {"longest URI", test_longest},
         {"result", test_result},
+        {"rates", test_rates},
         {"everything is freed", tear_down},
         CU_TEST_INFO_NULL,
     };

@@ -107,7 +107,7 @@ static void write_value(struct antag_writer *w, const char *value)
 static enum antag_err verify(const struct message *msg, struct ag_verified *out,
                              struct antag_fault *fault)
 {
-    struct ag_asking asking = {snap, &conf, &caller, NOW, false};
+    struct ag_asking asking = {snap, &conf, &caller, NOW, false, 0};
     enum antag_agent_method which;
     struct antag_verify_params params;
     struct antag_decoder decoder;

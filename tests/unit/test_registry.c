@@ -267,7 +267,7 @@ static void test_maximal_rows(void)
         {AG_KIND_FENCE, "profile_id"},
         {AG_KIND_STAFF, "roles"},
         {AG_KIND_INTENT, "profile_id"},
-        {AG_KIND_GRANT, "profile_id who ops"},
+        {AG_KIND_GRANT, "profile_id who ops rate burst"},
         {AG_KIND_DEED, "epoch"},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
@@ -595,6 +595,25 @@ static enum antag_err grant_body(void)
     g.max_body = UINT64_MAX;
     return ag_registry_put_grant(reg, &g, F);
 }
+static enum antag_err grant_rate(uint32_t rate, uint32_t burst)
+{
+    struct ag_grant g = reg_grant(1, 5, NULL, 0);
+
+    g.rate = (struct ag_bucket){rate, burst};
+    return ag_registry_put_grant(reg, &g, F);
+}
+static enum antag_err grant_rate_alone(void)
+{
+    return grant_rate(5, 0);
+}
+static enum antag_err grant_burst_alone(void)
+{
+    return grant_rate(0, 5);
+}
+static enum antag_err grant_rate_large(void)
+{
+    return grant_rate(ANTAG_RATE_MAX + 1, 5);
+}
 static enum antag_err delete_no_grant(void)
 {
     return ag_registry_delete_grant(reg, 99, F);
@@ -662,6 +681,9 @@ static const struct refusal {
     {"empty glob", grant_glob_empty, ANTAG_ERR_BAD_PARAM, "paths"},
     {"glob with a line feed", grant_glob_line_feed, ANTAG_ERR_BAD_PARAM, "paths"},
     {"body limit over 63 bits", grant_body, ANTAG_ERR_BAD_PARAM, "max_body"},
+    {"rate without a burst", grant_rate_alone, ANTAG_ERR_BAD_PARAM, ""},
+    {"burst without a rate", grant_burst_alone, ANTAG_ERR_BAD_PARAM, ""},
+    {"rate over a million", grant_rate_large, ANTAG_ERR_BAD_PARAM, ""},
     {"no such grant", delete_no_grant, ANTAG_ERR_NOT_FOUND, ""},
     {"no such exception", delete_no_fence, ANTAG_ERR_NOT_FOUND, ""},
     {"no such intent", delete_no_intent, ANTAG_ERR_NOT_FOUND, ""},
@@ -1106,6 +1128,15 @@ static void test_fixture_of_schema_1(void)
     CU_ASSERT_EQUAL(memcmp(k.sealed, want.sealed, k.sealed_len), 0);
     OK(ag_registry_get_grant(reg, 1, &g, F));
     CU_ASSERT_EQUAL(g.path_count, 2);
+    CU_ASSERT(g.rate.rate == 0 && g.rate.burst == 0);
+    OK(ag_registry_begin(reg, F));
+    g.rate = (struct ag_bucket){10, 20};
+    OK(ag_registry_put_grant(reg, &g, F));
+    OK(ag_registry_commit(reg, NULL, F));
+    ag_grant_fini(&g);
+    reopen();
+    OK(ag_registry_get_grant(reg, 1, &g, F));
+    CU_ASSERT(g.rate.rate == 10 && g.rate.burst == 20);
     ag_grant_fini(&g);
     OK(ag_registry_find_staff(reg, 1001, &s, F));
     CU_ASSERT_EQUAL(s.roles, 7);

@@ -52,6 +52,7 @@ static struct ag_snap_row grant_row(void)
     g->ops = AG_OP_SIGN | AG_OP_EXPLAIN;
     g->query = true;
     g->max_body = ANTAG_BODY_MAX;
+    g->rate = (struct ag_bucket){ANTAG_RATE_MAX, 7};
     g->method_count = 1;
     g->methods = methods;
     g->path_count = 2;
@@ -110,9 +111,9 @@ static bool same_grant(const struct ag_grant *a, const struct ag_grant *b)
 {
     return a->id == b->id && a->profile_id == b->profile_id && a->who == b->who &&
            a->number == b->number && strcmp(a->unit, b->unit) == 0 && a->ops == b->ops &&
-           a->query == b->query && a->max_body == b->max_body &&
-           a->method_count == b->method_count && a->path_count == b->path_count &&
-           same_globs(a->methods, b->methods, a->method_count) &&
+           a->query == b->query && a->max_body == b->max_body && a->rate.rate == b->rate.rate &&
+           a->rate.burst == b->rate.burst && a->method_count == b->method_count &&
+           a->path_count == b->path_count && same_globs(a->methods, b->methods, a->method_count) &&
            same_globs(a->paths, b->paths, a->path_count);
 }
 
@@ -252,6 +253,10 @@ static const struct {
     {"no unit for a unit", grant_row, "unit", "", 0},
     {"operation over all", grant_row, "ops", NULL, 8},
     {"body over the limit", grant_row, "max_body", NULL, ANTAG_BODY_MAX + 1},
+    {"rate over the limit", grant_row, "rate", NULL, ANTAG_RATE_MAX + 1},
+    {"burst over the limit", grant_row, "burst", NULL, ANTAG_RATE_MAX + 1},
+    {"a rate that lets nothing through", grant_row, "burst", NULL, 0},
+    {"a burst without a rate", grant_row, "rate", NULL, 0},
 };
 
 static void test_values(void)

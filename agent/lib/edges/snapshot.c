@@ -58,6 +58,8 @@ static void write_grant(struct antag_writer *w, const struct ag_grant *g)
     antag_w_kv_uint(w, "ops", g->ops);
     antag_w_kv_bool(w, "query", g->query);
     antag_w_kv_uint(w, "max_body", g->max_body);
+    antag_w_kv_uint(w, "rate", g->rate.rate);
+    antag_w_kv_uint(w, "burst", g->rate.burst);
     write_globs(w, "methods", g->methods, g->method_count);
     write_globs(w, "paths", g->paths, g->path_count);
 }
@@ -156,7 +158,7 @@ static const struct antag_params antom_key_spec = SPEC(antom_key_fields, antom_k
 
 struct grant_params {
     HEAD;
-    struct antag_opt_uint profile_id, who, number, ops, max_body;
+    struct antag_opt_uint profile_id, who, number, ops, max_body, rate, burst;
     struct antag_opt_slice unit;
     struct antag_opt_bool query;
     struct antag_opt_value methods, paths;
@@ -170,6 +172,8 @@ static const struct antag_field grant_fields[] = {
     F(grant_params, ops, UINT, 0, AG_OP_SIGN | AG_OP_VERIFY | AG_OP_EXPLAIN, 0),
     F(grant_params, query, BOOL, 0, 0, 0),
     F(grant_params, max_body, UINT, 0, ANTAG_BODY_MAX, 0),
+    F(grant_params, rate, UINT, 0, ANTAG_RATE_MAX, 0),
+    F(grant_params, burst, UINT, 0, ANTAG_RATE_MAX, 0),
     F(grant_params, methods, TEXTS, 0, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
     F(grant_params, paths, TEXTS, 0, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
 };
@@ -277,6 +281,9 @@ static enum antag_err read_grant(const msgpack_object *o, struct ag_grant *out,
     /* an empty name would be that of every caller without a unit */
     if ((p.who.v == AG_WHO_UNIT) != (p.unit.v.len > 0))
         return malformed("unit", "is given for a grant to a unit, and only there", fault);
+    if ((p.rate.v == 0) != (p.burst.v == 0))
+        return malformed("burst", "stands with a rate, and only there", fault);
+    out->rate = (struct ag_bucket){(uint32_t)p.rate.v, (uint32_t)p.burst.v};
     out->id = p.id.v;
     out->profile_id = p.profile_id.v;
     out->who = (enum ag_who)p.who.v;

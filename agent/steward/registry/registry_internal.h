@@ -20,6 +20,7 @@ struct ag_row_grant {
     unsigned ops;
     bool query;
     uint64_t max_body;
+    uint32_t rate, burst; /* requests a second and at once; 0: not limited */
     char methods[ANTAG_GLOBS_PER_GRANT * (ANTAG_METHOD_MAX + 1)];
     char paths[ANTAG_GLOBS_PER_GRANT * (ANTAG_GLOB_MAX + 1)];
 };

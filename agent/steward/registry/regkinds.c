@@ -78,7 +78,9 @@
     R(BOOL, query, FREE, 1)                                                                        \
     R(U64, max_body, FREE, 1)                                                                      \
     R(TEXT, methods, FREE, 1)                                                                      \
-    R(TEXT, paths, FREE, 1)
+    R(TEXT, paths, FREE, 1)                                                                        \
+    R(U32, rate, FREE, 2)                                                                          \
+    R(U32, burst, FREE, 2)
 
 #define DEED_COLS(R)                                                                               \
     R(U64, epoch, FIXED, 2)                                                                        \

@@ -85,6 +85,8 @@ static enum antag_err to_row(const struct ag_grant *g, struct ag_row_grant *row,
     row->ops = g->ops;
     row->query = g->query;
     row->max_body = g->max_body;
+    row->rate = g->rate.rate;
+    row->burst = g->rate.burst;
     if ((err = join(g->methods, g->method_count, ANTAG_METHOD_MAX, "methods", row->methods,
                     sizeof(row->methods), fault)) != ANTAG_OK)
         return err;
@@ -101,7 +103,8 @@ static enum antag_err from_row(const struct ag_row_grant *row, struct ag_grant *
                          .number = row->number,
                          .ops = row->ops,
                          .query = row->query,
-                         .max_body = row->max_body};
+                         .max_body = row->max_body,
+                         .rate = {row->rate, row->burst}};
 
     memcpy(g.unit, row->unit, sizeof(g.unit));
     if (split(row->methods, &g.methods, &g.method_count) != ANTAG_OK ||

@@ -148,7 +148,8 @@ static const char schema_1[] =
     "  UNIQUE (profile_id, version)\n"
     ") STRICT;\n";
 
-/* What each transaction did, until it stands in the steward's chain of the record. */
+/* What each transaction did, until it stands in the steward's chain of the record; how many requests a
+ * grant lets through. */
 static const char schema_2[] =
     "CREATE TABLE deed (\n"
     "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
@@ -161,7 +162,14 @@ static const char schema_2[] =
     "  subject TEXT NOT NULL,\n"
     "  handle INTEGER NOT NULL,\n"
     "  detail TEXT NOT NULL\n"
-    ") STRICT;\n";
+    ") STRICT;\n"
+    "ALTER TABLE caller_grant ADD COLUMN rate INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"a rate is at most a million\" CHECK (rate BETWEEN 0 AND 1000000);\n"
+    "ALTER TABLE caller_grant ADD COLUMN burst INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"a burst stands with a rate, at most a million\"\n"
+    "    CHECK (burst BETWEEN 0 AND 1000000 AND (burst = 0) = (rate = 0));\n";
+
+_Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
 
 static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1, schema_2};
 
