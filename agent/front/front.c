@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include "agent/front/listen.h"
+#include "agent/front/refused.h"
 #include "agent/front/worker.h"
 #include "agent/lib/log.h"
 #include "agent/lib/role.h"
 #include "proto/params.h"
 
-#define DRAIN_MS 5000 /* what is in flight then is given up */
+#define DRAIN_MS  5000 /* what is in flight then is given up */
+#define GATHER_MS 1000 /* from the first refusal to the report of it */
 
 enum wait_kind { WAIT_STATE, WAIT_COMMIT, WAIT_DRAINED };
 
@@ -32,6 +34,8 @@ struct front {
     struct ag_shared shared;
     uv_poll_t wake_poll;
     uv_timer_t drain_timer;
+    uv_timer_t report_timer; /* of refusals; runs only when there are some */
+    int64_t reported_ms;     /* loop's; of the last one */
     bool has_handles, started, serving, draining;
 
     struct ag_rows *rows;
@@ -342,6 +346,8 @@ static void on_steward_closed(struct ag_chan *c, void *ctx)
 
 static const struct ag_chan_ops steward_ops = {on_steward_message, NULL, on_steward_closed};
 
+static void plan_report(struct front *f);
+
 static void join_steward(struct front *f, int fd)
 {
     enum antag_err err;
@@ -352,6 +358,57 @@ static void join_steward(struct front *f, int fd)
     err = ag_chan_open(ag_role_loop(f->role), fd, "steward", &steward_ops, f, &f->steward);
     if (err != ANTAG_OK)
         ag_log(AG_LOG_ERROR, "front.steward", AG_F_ERR(err));
+    else
+        plan_report(f);
+}
+
+/* ---- refusals, for the record */
+
+/* Now, whatever the period. What the steward cannot take stays for the next time. */
+static void report_refusals(struct front *f)
+{
+    struct ag_refusals *taken = f->steward ? malloc(sizeof *taken) : NULL;
+    struct antag_writer w;
+    enum antag_err err;
+
+    if (!taken || !ag_refused_take(&f->shared, taken)) {
+        free(taken);
+        return;
+    }
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_event(&w, "refusals");
+    ag_refusals_write(&w, taken);
+    antag_m_close(&w);
+    err = ag_chan_send(f->steward, &w, NULL, 0);
+    antag_writer_fini(&w);
+    f->reported_ms = (int64_t)uv_now(ag_role_loop(f->role));
+    if (err != ANTAG_OK) {
+        ag_log(AG_LOG_WARN, "front.refusals", AG_F_ERR(err));
+        ag_refused_merge(&f->shared, taken);
+    }
+    free(taken);
+}
+
+static void on_report(uv_timer_t *timer);
+
+static void plan_report(struct front *f)
+{
+    int64_t now = (int64_t)uv_now(ag_role_loop(f->role)), at = now + GATHER_MS;
+    int64_t next = f->reported_ms + f->conf.audit_refusals_every_ms;
+
+    if (f->draining || uv_is_active((uv_handle_t *)&f->report_timer) || !ag_refused_any(&f->shared))
+        return;
+    at = f->reported_ms > 0 && next > at ? next : at;
+    uv_timer_start(&f->report_timer, on_report, (uint64_t)(at - now), 0);
+}
+
+static void on_report(uv_timer_t *timer)
+{
+    struct front *f = timer->data;
+
+    report_refusals(f);
+    if (f->steward) /* else its coming plans the next one */
+        plan_report(f);
 }
 
 /* ---- connections */
@@ -398,6 +455,7 @@ static void on_end(struct ag_role *r, void *ctx)
     if (f->has_handles) {
         uv_close((uv_handle_t *)&f->wake_poll, NULL);
         uv_close((uv_handle_t *)&f->drain_timer, NULL);
+        uv_close((uv_handle_t *)&f->report_timer, NULL);
     }
 }
 
@@ -409,6 +467,7 @@ static void end_when_drained(struct front *f)
         if (!ag_worker_is_drained(f->workers[i]))
             return;
     }
+    report_refusals(f);
     ag_role_end(f->role, 0);
 }
 
@@ -448,6 +507,7 @@ static void on_wake(uv_poll_t *poll, int status, int events)
     reap_views(f);
     if (f->steward)
         check_waits(f);
+    plan_report(f);
     serve_when_ready(f);
     end_when_drained(f);
 }
@@ -488,8 +548,9 @@ static bool start(struct front *f, struct ag_role *r, const struct ag_role_start
     f->wake_poll.data = f;
     uv_poll_start(&f->wake_poll, UV_READABLE, on_wake);
     uv_timer_init(loop, &f->drain_timer);
+    uv_timer_init(loop, &f->report_timer);
     f->has_handles = true;
-    f->drain_timer.data = f;
+    f->drain_timer.data = f->report_timer.data = f;
     if (publish(f) != ANTAG_OK || !start_workers(f))
         return false;
     f->listener = ag_listener_new(loop, s->listen_fd, on_accept, f);
@@ -565,6 +626,7 @@ int ag_front_main(void)
     static struct front f;
     int status;
 
+    uv_mutex_init(&f.shared.refused_lock);
     raise_descriptors();
     TAILQ_INIT(&f.waits);
     f.shared.main_wake = -1;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/front/explain.h"
+#include "agent/front/refused.h"
 #include "agent/front/watch.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
@@ -23,6 +24,9 @@ struct request {
     uint32_t id;
     size_t frame_len;
     const union any_params *params;
+    enum antag_agent_method method;
+    const char *what;         /* the method's name; "": there is none of that name */
+    bool parsed;              /* params are read */
     struct antag_slice trace; /* as every method takes it; empty before the params are read */
 };
 
@@ -30,8 +34,39 @@ typedef void request_handler(const struct request *r);
 
 /* ---- what is common */
 
+static struct antag_slice profile_of(const struct request *r)
+{
+    switch (r->method) {
+    case ANTAG_AGENT_sign_request:
+        return r->params->sign.profile.v;
+    case ANTAG_AGENT_verify_response:
+    case ANTAG_AGENT_verify_notification:
+        return r->params->verify.profile.v;
+    case ANTAG_AGENT_explain:
+        return r->params->explain.profile.v;
+    default:
+        return (struct antag_slice){NULL, 0};
+    }
+}
+
+/* For the record, which tells a profile that there is from one that there is not. */
+static void count_refusal(struct ag_conn *c, const char *what, struct antag_slice profile,
+                          enum antag_err err)
+{
+    struct ag_refusal one = {.uid = c->caller.uid, .err = err, .count = 1};
+    const struct ag_profile *p =
+        profile.len > 0 ? ag_snapshot_find(c->worker->view->snap, profile) : NULL;
+
+    (void)antag_slice_copy(antag_slice_of(what), one.what, sizeof one.what);
+    if (p)
+        (void)antag_slice_copy(antag_slice_of(p->row->name), one.profile, sizeof one.profile);
+    ag_refused_count(c->worker->shared, &one);
+}
+
 static void refuse(const struct request *r, const struct antag_fault *fault)
 {
+    count_refusal(r->conn, r->what, r->parsed ? profile_of(r) : (struct antag_slice){NULL, 0},
+                  fault->err);
     ag_log(AG_LOG_DEBUG, "request.refused", AG_F_UINT("uid", r->conn->caller.uid),
            AG_F_INT("pid", r->conn->caller.pid), AG_F_ERR(fault->err),
            AG_F_TEXT("field", fault->field), AG_F_SLICE("trace", r->trace));
@@ -210,6 +245,7 @@ void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, stru
     } else if (c) {
         const struct ag_sign_claim *claim = &job->plan.claim;
 
+        count_refusal(c, "sign_request", antag_slice_of(job->plan.profile->row->name), fault->err);
         ag_log(AG_LOG_DEBUG, "request.not_signed", AG_F_UINT("uid", claim->uid),
                AG_F_INT("pid", claim->pid), AG_F_ERR(fault->err),
                AG_F_SLICE("trace", ((struct antag_slice){claim->trace, claim->trace_len})));
@@ -229,6 +265,7 @@ static request_handler *const handlers[] = {
 /* What breaks the protocol: answered, then the connection ends. */
 static void break_off(struct ag_conn *c, bool has_id, uint32_t id, const struct antag_fault *fault)
 {
+    count_refusal(c, "", (struct antag_slice){NULL, 0}, fault->err);
     ag_conn_refuse(c, has_id, id, fault);
     c->linger = true;
     ag_conn_end(c);
@@ -270,7 +307,7 @@ void ag_request_take(struct ag_conn *c, struct antag_slice frame)
     union any_params params;
     struct antag_message m;
     struct antag_fault fault;
-    struct request r = {.conn = c, .frame_len = frame.len, .params = &params};
+    struct request r = {.conn = c, .frame_len = frame.len, .params = &params, .what = ""};
 
     if (!check_message(c, frame, &m))
         return;
@@ -281,6 +318,8 @@ void ag_request_take(struct ag_conn *c, struct antag_slice frame)
         refuse(&r, &fault);
         return;
     }
+    r.method = which;
+    r.what = row->name;
     if (!row->when_locked && ag_view_state(view) != AG_STATE_UNLOCKED) {
         ag_view_refuse(view, &fault);
         refuse(&r, &fault);
@@ -293,6 +332,7 @@ void ag_request_take(struct ag_conn *c, struct antag_slice frame)
             refuse(&r, &fault);
         return;
     }
+    r.parsed = true;
     r.trace = params.health.trace.v; /* all begin with it */
     handlers[which](&r);
 }

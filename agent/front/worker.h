@@ -11,6 +11,7 @@
 #include "agent/front/keeperlink.h"
 #include "agent/front/verify.h"
 #include "agent/front/view.h"
+#include "agent/lib/edges/refusals.h"
 #include "proto/message.h"
 
 #define AG_READ_BUF (256 * 1024)
@@ -23,6 +24,8 @@ struct ag_shared {
     int main_wake;          /* eventfd */
     atomic_size_t requests; /* in flight */
     atomic_size_t bytes;    /* of requests in flight, incomplete frames and unread answers */
+    uv_mutex_t refused_lock;
+    struct ag_refusals refused; /* since the last report (refused.h) */
 };
 
 /* what one uid holds; owned by the listener, which keeps it to its end; counted down by the workers */

@@ -51,7 +51,9 @@
     R(audit, segment_max_bytes, NUM, 67108864, 65536, 4294967296, "",                              \
       "A file of the record that has reached this size is closed, and a new one begun.")           \
     R(audit, reserve_bytes, NUM, 4194304, 0, 1073741824, "",                                       \
-      "Disk space kept free for the record of work that runs while the disk becomes full.")
+      "Disk space kept free for the record of work that runs while the disk becomes full.")        \
+    R(audit, refusals_every_ms, NUM, 60000, 1000, 3600000, "",                                     \
+      "What callers were refused is counted, and recorded this often at most.")
 
 enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_durability */
 

@@ -187,6 +187,11 @@ enum antag_err ag_task_new(struct ag_steward *st, uint32_t uid, uint8_t *bytes, 
     }
     op->id = m.id;
     err = route(st, op, &m, refusal);
+    if (err == ANTAG_ERR_NOT_STAFF) {
+        const struct antag_staff_method_row *row = antag_staff_method(m.name, &op->which);
+
+        ag_refusals_count(st, uid, row != NULL ? row->name : "", err);
+    }
 out:
     if (err != ANTAG_OK) {
         ag_task_free(op);

@@ -1,5 +1,6 @@
 /* peers: the channels to front and keepers, and requests over them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/lib/clock.h"
@@ -8,14 +9,35 @@
 
 /* ---- channels; loop thread */
 
-/* Neither front nor keepers ask the steward for anything. */
+static void take_refusals(struct ag_steward *st, const struct antag_message *m)
+{
+    struct ag_refusals *some = malloc(sizeof *some);
+    struct antag_fault fault = {.err = ANTAG_ERR_NO_MEMORY};
+
+    if (some != NULL && ag_refusals_parse(&m->params, some, &fault) == ANTAG_OK)
+        ag_refusals_take(st, some);
+    else
+        ag_log_fault(AG_LOG_WARN, "front.refusals", &fault);
+    free(some);
+}
+
+/* Neither front nor keepers ask the steward for anything; the front tells what it refused. */
 static void on_message(struct ag_chan *c, const struct antag_message *m, struct ag_fds *fds,
                        void *ctx)
 {
+    struct ag_steward *st = ctx;
     struct antag_fault fault;
+    bool front;
 
     (void)fds;
-    (void)ctx;
+    if (m->shape == ANTAG_EVENT) {
+        uv_mutex_lock(&st->lock);
+        front = st->front == c;
+        uv_mutex_unlock(&st->lock);
+        if (front && antag_slice_is(m->name, "refusals"))
+            take_refusals(st, m);
+        return;
+    }
     if (m->shape != ANTAG_REQUEST)
         return;
     antag_fault_set(&fault, ANTAG_ERR_UNKNOWN_METHOD, NULL, "the steward takes no requests here");

@@ -229,6 +229,8 @@ void ag_record_close(struct ag_steward *st)
     st->record = NULL;
     if (r == NULL)
         return;
+    if (r->chain != NULL)
+        ag_refusals_record(st, r->chain);
     ag_chain_close(r->chain);
     free(r);
 }
@@ -357,6 +359,12 @@ void ag_record_note_head(struct ag_steward *st, const char *chain, uint64_t seq,
     (void)snprintf(head.of, sizeof head.of, "%s", chain);
     memcpy(head.hash, hash, sizeof head.hash);
     set_head(&st->record->known, &head);
+}
+
+void ag_record_refusals(struct ag_steward *st)
+{
+    if (st->record != NULL && st->record->chain != NULL)
+        ag_refusals_record(st, st->record->chain);
 }
 
 bool ag_record_status(const struct ag_steward *st, struct ag_chain_status *out)

@@ -33,6 +33,10 @@ bool ag_record_head_of(const struct ag_steward *st, const char *chain, uint64_t 
 /* Remembers it, and notes it in the chain. */
 void ag_record_note_head(struct ag_steward *st, const char *chain, uint64_t seq,
                          const uint8_t hash[AG_LINE_HASH]);
+/* What was refused and is not recorded yet (refusals.c): line "refused" {at, uid, what?, profile?, error, count,
+ * since_ms}, and for those without a line of their own {others, since_ms}. */
+void ag_record_refusals(struct ag_steward *st);
+void ag_refusals_record(struct ag_steward *st, struct ag_chain *chain);
 /* Our own, for others to note; false: the chain is not open. */
 bool ag_record_status(const struct ag_steward *st, struct ag_chain_status *out);
 

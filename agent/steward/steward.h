@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "agent/lib/edges/keyring.h"
+#include "agent/lib/edges/refusals.h"
 #include "agent/lib/role.h"
 #include "agent/steward/book.h"
 #include "agent/steward/desired.h"
@@ -126,6 +127,8 @@ struct ag_steward {
     bool enrolled_known;
     size_t enrolled_count;
     struct ag_enrolled enrolled[AG_ENROLLED_MAX];
+    struct ag_refusals refused; /* that are not in the record yet (refusals.c) */
+    int64_t refused_at_ms;      /* monotonic: not before then */
     struct ag_loop_task *tasks;
     uint64_t kicks;                 /* passes of the driver that were asked for */
     uint64_t passes;                /* `kicks` as it was when the last finished pass began */
@@ -239,6 +242,12 @@ ANTAG_MUST_CHECK enum antag_err ag_opener_ask(struct ag_steward *st, const char 
                                               struct ag_keyring_made *out,
                                               struct antag_fault *fault);
 void ag_openers_close(struct ag_steward *st); /* loop thread: those who wait get RETRY */
+
+/* ---- refusals.c: any thread */
+void ag_refusals_take(struct ag_steward *st, const struct ag_refusals *some); /* the front's */
+void ag_refusals_count(struct ag_steward *st, uint32_t uid, const char *what, enum antag_err err);
+/* Driver: records them when their time has come, else lowers *next_ms (monotonic) to it. */
+void ag_refusals_pass(struct ag_steward *st, int64_t *next_ms);
 
 /* ---- push.c: the driver */
 ANTAG_MUST_CHECK enum antag_err ag_driver_start(struct ag_steward *st);

@@ -18,7 +18,7 @@
     R(supervisor, front, CONTROL, "listening socket, start, peers")                                \
     R(supervisor, keeper, CONTROL, "subkeys of the keyring and its record, start, peers")          \
     R(supervisor, opener, CONTROL, "a task; the root key comes back from an unsealing")            \
-    R(steward, front, CHANNEL, "snapshot rows, state; acknowledgements")                           \
+    R(steward, front, CHANNEL, "snapshot rows, state; acknowledgements, refusals")                 \
     R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop; heads of the record")        \
     R(front, keeper, LANES, "handle and digest; signature")                                        \
     R(steward, opener, TASK, "key to import by descriptor; sealed components")                     \

@@ -231,7 +231,7 @@ static void line_text(const json_t *o, char *out, size_t size)
                                        "what", "subject", "detail",  "trace",  "outcome",
                                        "why",  "error",   "agent",   "key",    "of"};
     size_t at = 0;
-    int64_t uid, seq;
+    int64_t uid, seq, count;
 
     out[0] = '\0';
     if (ctl_json_int(o, "uid", &uid))
@@ -247,7 +247,11 @@ static void line_text(const json_t *o, char *out, size_t size)
             at += (size_t)snprintf(out + at, size - at, "%s%s%s", at > 0 ? " " : "", head, v);
     }
     if (ctl_json_int(o, "at_seq", &seq) && at < size)
-        (void)snprintf(out + at, size - at, "%sline %" PRId64, at > 0 ? " " : "", seq);
+        at += (size_t)snprintf(out + at, size - at, "%sline %" PRId64, at > 0 ? " " : "", seq);
+    if (ctl_json_int(o, "count", &count) && at < size)
+        (void)snprintf(out + at, size - at, " (%s) x %" PRId64, ctl_json_text(o, "at"), count);
+    else if (ctl_json_int(o, "others", &count) && at < size)
+        (void)snprintf(out + at, size - at, "%" PRId64 " more, of other kinds", count);
 }
 
 void ctl_audit_put_lines(struct ctl *c, const json_t *lines)

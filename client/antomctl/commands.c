@@ -492,7 +492,7 @@ const struct ctl_command ctl_commands[] = {
         .options =
             ARGS({"--last", "N", CTL_UINT, false, NULL, "so many lines (20)"},
                  {"--type", "TYPE", CTL_TEXT, false, NULL,
-                  "sign, outcome, deed; or segment, checkpoint, rotate, head, known, all"},
+                  "sign, outcome, deed, refused; or segment, checkpoint, rotate, head, known, all"},
                  {"--profile", "APP/ENV", CTL_TEXT, false, NULL, "only those of this profile"}),
         .run = ctl_run_audit_show,
         .render = ctl_render_audit_show,

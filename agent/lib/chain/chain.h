@@ -19,7 +19,7 @@
  *               in which there was one, at the end of a segment and of the writer
  *   rotate      last in a segment that is full: {next}
  *
- * What others append: sign, outcome (agent/keeper/record.h), deed, head (agent/steward/record.h), and in a
+ * What others append: sign, outcome (agent/keeper/record.h), deed, head, refused (agent/steward/record.h), and in a
  * keeper's chain head {of, at_seq, at_hash} and known {at_seq, at_hash} (agent/lib/edges/heads.h). */
 #ifndef AG_LIB_CHAIN_CHAIN_H
 #define AG_LIB_CHAIN_CHAIN_H
