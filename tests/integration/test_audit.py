@@ -308,7 +308,7 @@ def test_show(agent):
     assert {o["type"] for o in everything} >= {"segment", "head", "deed", "sign"}
     assert [o["time"] for o in everything] == sorted(o["time"] for o in everything)
     assert len(agent.ctl("audit", "show", "soft", "--last", 3, "--profile", PROFILE)["lines"]) == 3
-    assert agent.ctl("audit", "show", "--profile", "shop/live")["lines"] == []
+    assert {line["type"] for line in agent.ctl("audit", "show", "--profile", "shop/live")["lines"]} <= {"refused"}
     shown = agent.ctl_raw("audit", "show").stdout.decode()
     assert records[-1] in shown and max(map(len, shown.splitlines())) <= 100
 
