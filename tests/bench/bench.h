@@ -55,6 +55,8 @@ struct calls {
     char time[32], signature[2048];
 };
 extern const char bench_body[];
+/* NULL, with a word on standard error: there is none in that file. */
+EVP_PKEY *key_load(const char *path);
 /* `key` plays Antom. The response is of now. */
 bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out);
 
@@ -65,9 +67,21 @@ struct load {
     enum op op;
     const struct calls *calls;
     unsigned connections, depth; /* requests in flight on each */
+    int told_fd;                 /* a byte goes there with the first answer; 0: none does */
 };
-/* False, with a word on standard error: an answer was a refusal, or the agent went away. */
+/* False, with a word on standard error: an answer was a refusal, or the agent went away. agent 0: its CPU time
+ * is not looked at. */
 bool load_run(const struct load *l, unsigned ms, struct sample *out);
+
+/* ---- offer.c: one thread that sends at a rate, whatever comes back */
+struct offered {
+    uint64_t sent, good, busy;
+    double good_rate;                /* answers with a result, a second */
+    double busy_p50_us, busy_p99_us; /* from sending to BUSY */
+    double good_p50_us, good_p99_us;
+};
+/* The depth of `l` is not looked at. False: an answer was another refusal, or the agent went away. */
+bool offer_run(const struct load *l, double rate, unsigned ms, struct offered *out);
 
 /* ---- report.c */
 #define ROUNDS_MAX 64

@@ -1,3 +1,4 @@
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -40,6 +41,18 @@ static void header_of(const uint8_t *sig, size_t len, char *out, size_t size)
         at += as != NULL ? (size_t)snprintf(out + at, size - at, "%s", as)
                          : (size_t)snprintf(out + at, size - at, "%c", *p);
     }
+}
+
+EVP_PKEY *key_load(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    EVP_PKEY *key = f != NULL ? PEM_read_PrivateKey(f, NULL, NULL, NULL) : NULL;
+
+    if (f != NULL)
+        fclose(f);
+    if (key == NULL)
+        fprintf(stderr, "bench: %s holds no private key\n", path);
+    return key;
 }
 
 bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out)

@@ -1,6 +1,5 @@
 /* bench: measures a running agent against OpenSSL in this process. packaging/bench starts the agents. */
 #include <getopt.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,18 +91,6 @@ static bool run_round(struct bench *b, unsigned ms, size_t round)
 }
 
 /* ---- set-up */
-
-static bool load_key(const char *path, EVP_PKEY **out)
-{
-    FILE *f = fopen(path, "r");
-
-    *out = f != NULL ? PEM_read_PrivateKey(f, NULL, NULL, NULL) : NULL;
-    if (f != NULL)
-        fclose(f);
-    if (*out == NULL)
-        fprintf(stderr, "bench: %s holds no private key\n", path);
-    return *out != NULL;
-}
 
 static bool make_raw(struct bench *b, EVP_PKEY *key)
 {
@@ -208,15 +195,16 @@ static bool read_options(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
     static struct bench b;
-    EVP_PKEY *key = NULL;
+    EVP_PKEY *key;
     bool good;
 
     if (!read_options(argc, argv, &b.o))
         return usage();
     b.cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     srandom((unsigned)((uint64_t)now_us() & 0xffffffffu));
-    good = load_key(b.o.key, &key) && calls_make(PROFILE, CLIENT_ID, key, &b.calls) &&
-           make_raw(&b, key) && run(&b);
+    key = key_load(b.o.key);
+    good = key != NULL && calls_make(PROFILE, CLIENT_ID, key, &b.calls) && make_raw(&b, key) &&
+           run(&b);
     EVP_PKEY_free(key);
     return good ? 0 : 1;
 }
