@@ -7,10 +7,10 @@
 
 #include "agent/front/sign.h"
 #include "agent/front/view.h"
+#include "agent/lib/turns.h"
 
 struct ag_conn;
 struct ag_lane;
-struct ag_turn;
 struct ag_uid;
 
 struct ag_job {
@@ -26,9 +26,8 @@ struct ag_job {
 
     /* the lane's business */
     struct ag_lane *lane;
-    TAILQ_ENTRY(ag_job) of_turn;
-    struct ag_turn *turn; /* while it waits for its turn */
-    int64_t lane_until;   /* loop's ms; no lane by then: BACKEND. INT64_MAX: there is one */
+    struct ag_turn_item turn;
+    int64_t lane_until; /* loop's ms; no lane by then: BACKEND. INT64_MAX: there is one */
     uint32_t slot, generation;
     bool sent;
 };

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/front/turns.h"
+#include "agent/front/worker.h"
 #include "agent/lib/log.h"
 #include "agent/lib/signwire.h"
 
@@ -95,7 +95,7 @@ struct ag_job *ag_links_job(struct ag_links *links)
     job->uid = NULL;
     job->view = NULL;
     job->lane = NULL;
-    job->turn = NULL;
+    job->turn.turn = NULL;
     job->sent = false;
     job->deadline_at = job->lane_until = INT64_MAX;
     return job;
@@ -136,7 +136,7 @@ static void take_off(struct ag_job *job)
         lane->sent_count--;
     } else {
         TAILQ_REMOVE(&lane->waiting, job, of_lane);
-        ag_turns_remove(&lane->turns, job);
+        ag_turns_remove(&lane->turns, &job->turn);
         lane->waiting_count--;
     }
     job->sent = false;
@@ -366,7 +366,8 @@ void ag_links_submit(struct ag_links *links, struct ag_job *job)
     struct ag_lane *lane = need_lane(links, job->plan.profile->row->keyring);
     struct antag_fault fault;
 
-    if (!lane || !ag_turns_add(&lane->turns, job)) {
+    job->turn.uid = job->plan.claim.uid;
+    if (!lane || !ag_turns_add(&lane->turns, &job->turn)) {
         antag_fault_set(&fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a lane to the keeper");
         links->on_done(job, &fault, (struct antag_slice){0}, links->ctx);
         return;
@@ -380,10 +381,26 @@ void ag_links_submit(struct ag_links *links, struct ag_job *job)
         arm(links, due_of(job));
 }
 
-/* Few enough that every keeper thread gets a part of what waits. */
-static size_t packet_size(const struct ag_lane *lane)
+static struct ag_job *job_of_item(struct ag_turn_item *item)
 {
-    size_t room = lane->threads * AG_LANE_JOBS_A_THREAD - lane->sent_count;
+    return (struct ag_job *)((char *)item - offsetof(struct ag_job, turn));
+}
+
+/* Is the next job all that its caller has in flight? It then goes out however full the lane is: the keeper
+ * takes turns as well, and here it would wait for an answer to someone else. */
+static bool next_is_lone(struct ag_lane *lane)
+{
+    struct ag_turn_item *item = ag_turns_next(&lane->turns);
+    const struct ag_uid *uid = item ? job_of_item(item)->uid : NULL;
+
+    return uid && atomic_load_explicit(&uid->requests, memory_order_relaxed) == 1;
+}
+
+/* Few enough that every keeper thread gets a part of what waits. */
+static size_t packet_size(struct ag_lane *lane)
+{
+    size_t window = lane->threads * AG_LANE_JOBS_A_THREAD;
+    size_t room = lane->sent_count < window ? window - lane->sent_count : next_is_lone(lane);
     size_t share = (lane->waiting_count + lane->threads - 1) / lane->threads;
 
     share = share > AG_LANE_PACKET_JOBS ? AG_LANE_PACKET_JOBS : share;
@@ -407,11 +424,14 @@ static void fill(const struct ag_job *job, struct ag_sign_job *out)
 static bool send_packet(struct ag_lane *lane)
 {
     struct ag_sign_job packet[AG_LANE_PACKET_JOBS];
-    struct ag_job *jobs[AG_LANE_PACKET_JOBS], *job;
+    struct ag_job *jobs[AG_LANE_PACKET_JOBS];
+    struct ag_turn_item *item;
     size_t count = 0, max = packet_size(lane);
     int64_t now = (int64_t)uv_now(lane->links->loop);
 
-    while (count < max && (job = ag_turns_take(&lane->turns))) {
+    while (count < max && (item = ag_turns_take(&lane->turns))) {
+        struct ag_job *job = job_of_item(item);
+
         if (expire(lane->links, job, now))
             continue;
         fill(job, &packet[count]);
@@ -421,7 +441,7 @@ static bool send_packet(struct ag_lane *lane)
         return false;
     if (send(lane->pipe->fd, packet, count * sizeof(packet[0]), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
         while (count > 0)
-            ag_turns_put_back(&lane->turns, jobs[--count]);
+            ag_turns_put_back(&lane->turns, &jobs[--count]->turn);
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
             lane->blocked = true;
             set_events(lane);
@@ -448,7 +468,8 @@ void ag_links_pump(struct ag_links *links, bool idle_only)
     {
         size_t window = idle_only ? lane->threads : lane->threads * (size_t)AG_LANE_JOBS_A_THREAD;
 
-        while (lane->pipe && !lane->blocked && lane->sent_count < window && send_packet(lane))
+        while (lane->pipe && !lane->blocked && (lane->sent_count < window || next_is_lone(lane)) &&
+               send_packet(lane))
             continue;
     }
 }

@@ -1,4 +1,4 @@
-/* keeperlink: a worker's lanes to the keepers, one a keyring. Jobs wait here, callers in turn (turns.h),
+/* keeperlink: a worker's lanes to the keepers, one a keyring. Jobs wait here, callers in turn (lib/turns.h),
  * until the keeper has room, go out a few a packet, and end here: with the keeper's answer, with RETRY when the lane
  * ended under them, with BACKEND when there was no lane for AG_LANE_WAIT_MS, with DEADLINE.
  * What a keeper sends is checked: a tag that is not in flight on this lane is dropped. One thread. */
@@ -11,7 +11,7 @@
 
 #define AG_LANE_WAIT_MS 2000
 #define AG_LANE_PACKET_JOBS                                                                        \
-    4 /* a packet keeps one keeper thread busy; more would starve the others */
+    4 /* few, so that as many of the keeper's threads wake up as have work */
 #define AG_LANE_JOBS_A_THREAD 4 /* in flight for each keeper thread; the rest waits here */
 
 struct ag_links;

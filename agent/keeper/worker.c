@@ -12,13 +12,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/keeper/queue.h"
 #include "agent/keeper/record.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 
 #define EVENTS_AT_ONCE 8
 #define END_EVENT      UINT64_MAX       /* epoll data of the descriptor that ends the threads */
-#define RECORD_EVENT   (UINT64_MAX - 1) /* and of the one that tells of the record */
+#define WAKE_EVENT     (UINT64_MAX - 1) /* and of the one that tells of the record and of work */
 #define FULL_STEP_MS   10
 
 /* a lane is kept by the table and by a worker that waits for room in it */
@@ -31,28 +32,22 @@ struct lane {
     struct ag_grace_item item;
 };
 
-/* one packet of jobs and its answer */
-struct batch {
-    STAILQ_ENTRY(batch) of_worker;
-    size_t count;
-    uint64_t last_seq;                              /* of its lines in the record; 0: none */
-    struct lane *lane;                              /* parked: kept */
-    struct ag_sign_job jobs[AG_SIGNWIRE_BATCH + 1]; /* one more shows that a packet is too long */
-    struct ag_sign_done dones[AG_SIGNWIRE_BATCH];
-};
-STAILQ_HEAD(batches, batch);
-
 struct worker {
     struct ag_workers *all;
     size_t number;
     pthread_t thread;
     bool running;
     int epoll_fd;
-    int record_fd;         /* eventfd: the fate of lines has changed */
-    _Atomic bool waits;    /* and it wants to be told */
-    struct batches parked; /* in the order of their lines */
-    struct batches free;
-    size_t batch_count; /* of all */
+    int wake_fd;            /* eventfd: the fate of lines has changed, or work waits */
+    _Atomic bool waits;     /* for the fate of a line, and wants to be told */
+    _Atomic bool sleeps;    /* and wants to be told of work */
+    struct ag_works parked; /* in the order of their lines */
+    size_t parked_count;
+    struct ag_works out; /* signed for one lane, and not sent yet */
+    size_t out_count;
+    struct ag_sign_job
+        jobs[AG_SIGNWIRE_BATCH + 1]; /* a packet; one more shows that it is too long */
+    struct ag_sign_done dones[AG_OUT_MAX];
 };
 
 struct ag_workers {
@@ -63,6 +58,7 @@ struct ag_workers {
     _Atomic size_t alive;
     int end_fd; /* readable: finish, then end */
     uint64_t serial;
+    struct ag_queue *queue;
     _Atomic(struct lane *) lanes[AG_LANES_MAX];
     struct worker workers[AG_WORKERS_MAX];
 };
@@ -147,7 +143,7 @@ void ag_workers_reap_lanes(struct ag_workers *ws)
     }
 }
 
-/* ---- a batch. Stands inside a grace section but where it says otherwise. */
+/* ---- one job. Stands inside a grace section but where it says otherwise. */
 
 static void refuse(struct ag_sign_done *done, enum antag_err err)
 {
@@ -156,36 +152,20 @@ static void refuse(struct ag_sign_done *done, enum antag_err err)
     done->err = (uint32_t)err;
 }
 
-/* One line for each job that may be signed; `held` is NULL for the others. Afterwards they are in the
- * record, or refused. */
-static void record(struct ag_workers *ws, struct batch *b, struct ag_held *held[])
+/* The line of a job that may be signed. Afterwards it is in the record, or refused. */
+static void record(struct ag_workers *ws, struct ag_work *work, const struct ag_held *held)
 {
-    struct ag_log_field fields[AG_SIGNWIRE_BATCH][AG_RECORD_FIELDS_MAX];
-    struct ag_chain_record lines[AG_SIGNWIRE_BATCH];
+    struct ag_log_field fields[AG_RECORD_FIELDS_MAX];
+    struct ag_chain_record line = {.type = "sign", .fields = fields};
     struct antag_fault fault;
-    uint64_t seq = 0;
-    size_t count = 0;
     enum antag_err err;
 
-    b->last_seq = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        if (held[i] == NULL)
-            continue;
-        ag_record_sign(&b->jobs[i], &held[i]->id, fields[count]);
-        lines[count] = (struct ag_chain_record){.type = "sign", .fields = fields[count]};
-        count++;
-    }
-    if (count == 0)
+    ag_record_sign(&work->job, &held->id, fields);
+    err = ag_chain_append(ws->conf.chain, &line, 1, &work->done.seq, &fault);
+    if (err == ANTAG_OK)
         return;
-    err = ag_chain_append(ws->conf.chain, lines, count, &seq, &fault);
-    for (size_t i = 0; i < b->count; i++) {
-        if (held[i] == NULL)
-            continue;
-        if (err != ANTAG_OK)
-            refuse(&b->dones[i], err == ANTAG_ERR_AUDIT ? err : ANTAG_ERR_INTERNAL);
-        else
-            b->last_seq = b->dones[i].seq = seq++;
-    }
+    work->done.seq = 0;
+    refuse(&work->done, err == ANTAG_ERR_AUDIT ? err : ANTAG_ERR_INTERNAL);
 }
 
 /* The record says that it may have been released; it was not. */
@@ -212,81 +192,75 @@ static bool within_rate(struct ag_workers *ws, struct ag_held *held, struct ag_s
     return done->retry_after_ms == 0;
 }
 
-static void check_jobs(struct ag_workers *ws, struct batch *b, struct ag_held *held[])
+/* NULL: refused. */
+static struct ag_held *check_job(struct ag_workers *ws, struct ag_work *work)
 {
-    bool loading = atomic_load(&ws->loading);
+    struct ag_sign_done *done = &work->done;
+    struct ag_held *held = NULL;
 
-    for (size_t i = 0; i < b->count; i++) {
-        struct ag_sign_done *done = &b->dones[i];
-
-        held[i] = NULL;
-        memset(done, 0, sizeof *done);
-        done->version = AG_SIGNWIRE_VERSION;
-        done->tag = b->jobs[i].tag;
-        done->err = (uint32_t)ag_keytable_check(ws->conf.keys, loading, &b->jobs[i], &held[i]);
-        if (done->err == ANTAG_OK && !ag_record_claim_ok(&b->jobs[i].claim))
-            done->err = ANTAG_ERR_BAD_PARAM;
-        if (done->err == ANTAG_OK && !within_rate(ws, held[i], done))
-            done->err = ANTAG_ERR_BUSY;
-        if (done->err != ANTAG_OK)
-            held[i] = NULL;
-    }
+    memset(done, 0, sizeof *done);
+    done->version = AG_SIGNWIRE_VERSION;
+    done->tag = work->job.tag;
+    done->err =
+        (uint32_t)ag_keytable_check(ws->conf.keys, atomic_load(&ws->loading), &work->job, &held);
+    if (done->err == ANTAG_OK && !ag_record_claim_ok(&work->job.claim))
+        done->err = ANTAG_ERR_BAD_PARAM;
+    if (done->err == ANTAG_OK && !within_rate(ws, held, done))
+        done->err = ANTAG_ERR_BUSY;
+    return done->err == ANTAG_OK ? held : NULL;
 }
 
-static void sign(struct worker *w, struct batch *b)
+/* One at a time: of several that one call signs, the first would wait for the last, and who comes meanwhile for
+ * all of them. */
+static void sign(struct worker *w, struct ag_work *work)
 {
     struct ag_workers *ws = w->all;
-    struct ag_held *held[AG_SIGNWIRE_BATCH];
-    struct ag_backend_job jobs[AG_SIGNWIRE_BATCH];
-    struct ag_sign_done *of[AG_SIGNWIRE_BATCH];
-    size_t count = 0;
+    struct ag_sign_done *done = &work->done;
+    struct ag_held *held = check_job(ws, work);
+    struct ag_backend_job job;
 
-    check_jobs(ws, b, held);
-    record(ws, b, held); /* and the disk works beside what follows */
-    for (size_t i = 0; i < b->count; i++) {
-        struct ag_sign_done *done = &b->dones[i];
-
-        if (done->err != ANTAG_OK)
-            continue;
-        jobs[count] = (struct ag_backend_job){
-            .key = held[i]->key, .digest = b->jobs[i].digest, .sig = done->sig};
-        of[count++] = done;
-    }
-    if (count > 0)
-        ws->conf.backend->ops->sign(ws->conf.backend, w->number, jobs, count);
-    for (size_t i = 0; i < count; i++) {
-        if (jobs[i].err != ANTAG_OK || jobs[i].sig_len > ANTAG_SIG_MAX)
-            record_outcome(ws, of[i], jobs[i].err != ANTAG_OK ? jobs[i].err : ANTAG_ERR_INTERNAL);
-        else
-            of[i]->sig_len = (uint32_t)jobs[i].sig_len;
-    }
+    if (held != NULL)
+        record(ws, work, held); /* and the disk works beside what follows */
+    if (done->err != ANTAG_OK)
+        return;
+    job = (struct ag_backend_job){.key = held->key, .digest = work->job.digest, .sig = done->sig};
+    ws->conf.backend->ops->sign(ws->conf.backend, w->number, &job, 1);
+    if (job.err != ANTAG_OK || job.sig_len > ANTAG_SIG_MAX)
+        record_outcome(ws, done, job.err != ANTAG_OK ? job.err : ANTAG_ERR_INTERNAL);
+    else
+        done->sig_len = (uint32_t)job.sig_len;
 }
 
 /* Permission again, in the section that sends: a stop since then lets nothing out. */
-static void check_release(struct ag_workers *ws, struct batch *b)
+static void check_release(struct ag_workers *ws, struct ag_work *work)
 {
-    for (size_t i = 0; i < b->count; i++) {
-        struct ag_held *held = NULL;
-        enum antag_err err;
+    struct ag_held *held = NULL;
+    enum antag_err err;
 
-        if (b->dones[i].err != ANTAG_OK)
-            continue;
-        err = ag_keytable_check(ws->conf.keys, false, &b->jobs[i], &held);
-        if (err != ANTAG_OK)
-            record_outcome(ws, &b->dones[i], err);
-    }
+    if (work->done.err != ANTAG_OK)
+        return;
+    err = ag_keytable_check(ws->conf.keys, false, &work->job, &held);
+    if (err != ANTAG_OK)
+        record_outcome(ws, &work->done, err);
 }
 
 /* false: no room. */
-static bool try_send(struct worker *w, struct lane *lane, struct batch *b)
+static bool try_send(struct worker *w, struct lane *lane)
 {
-    size_t len = b->count * sizeof b->dones[0];
+    size_t count = 0, len;
+    struct ag_work *work;
     ssize_t n;
 
-    check_release(w->all, b);
+    STAILQ_FOREACH(work, &w->out, link)
+    {
+        check_release(w->all, work);
+        w->dones[count++] = work->done;
+    }
+    len = count * sizeof w->dones[0];
     do
-        n = send(lane->fd, b->dones, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(lane->fd, w->dones, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    ag_secret_wipe(w->dones, len);
     if (n == (ssize_t)len)
         return true;
     if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
@@ -297,12 +271,12 @@ static bool try_send(struct worker *w, struct lane *lane, struct batch *b)
 
 /* Send, waiting for room outside of the section, so that a stop does not wait for the front. Returns
  * inside the section. */
-static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
+static void send_waiting(struct worker *w, struct lane *lane)
 {
     struct ag_grace *g = w->all->conf.grace;
     int64_t until_ms;
 
-    if (try_send(w, lane, b))
+    if (try_send(w, lane))
         return;
     until_ms = ag_clock_mono_ms() + AG_LANE_FULL_MS;
     for (;;) {
@@ -311,7 +285,7 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
         ag_grace_leave(g, w->number);
         (void)poll(&p, 1, FULL_STEP_MS);
         ag_grace_enter(g, w->number);
-        if (atomic_load(&lane->dead) || try_send(w, lane, b))
+        if (atomic_load(&lane->dead) || try_send(w, lane))
             break;
         if (ag_clock_mono_ms() >= until_ms) {
             lane_fail(w->all, lane, AG_LOG_WARN, "the front takes no answers");
@@ -320,87 +294,112 @@ static void send_batch(struct worker *w, struct lane *lane, struct batch *b)
     }
 }
 
-/* ---- batches, and those that wait for their record */
+/* ---- answers. Outside of the section. */
 
-/* NULL: as many as may be are parked, or there is no memory. */
-static struct batch *batch_take(struct worker *w)
+static void work_done(struct ag_queue *q, struct ag_work *work)
 {
-    struct batch *b = STAILQ_FIRST(&w->free);
-
-    if (b != NULL) {
-        STAILQ_REMOVE_HEAD(&w->free, of_worker);
-    } else if (w->batch_count < AG_PARKED_MAX && (b = calloc(1, sizeof *b)) != NULL) {
-        w->batch_count++;
-    }
-    return b;
+    lane_release(work->lane);
+    ag_queue_give(q, work);
 }
 
-static void batch_give(struct worker *w, struct batch *b)
+/* What is signed for one lane leaves in one packet. */
+static void send_out(struct worker *w)
 {
-    ag_secret_wipe(b->dones, sizeof b->dones);
-    STAILQ_INSERT_HEAD(&w->free, b, of_worker);
-}
+    struct ag_work *work = STAILQ_FIRST(&w->out);
+    struct lane *lane;
 
-static enum ag_fate fate_of(const struct worker *w, const struct batch *b)
-{
-    return b->last_seq == 0 ? AG_FATE_RECORDED : ag_chain_fate(w->all->conf.chain, b->last_seq);
-}
-
-/* The record cannot be written: nothing leaves. The lines may come to stand in it later, and then say
- * of more than was released. */
-static void refuse_batch(struct batch *b)
-{
-    for (size_t i = 0; i < b->count; i++)
-        if (b->dones[i].err == ANTAG_OK)
-            refuse(&b->dones[i], ANTAG_ERR_AUDIT);
-}
-
-/* Inside the section. */
-static void release_batch(struct worker *w, struct lane *lane, struct batch *b, enum ag_fate fate)
-{
-    if (fate == AG_FATE_STUCK)
-        refuse_batch(b);
+    if (work == NULL)
+        return;
+    lane = work->lane;
+    ag_grace_enter(w->all->conf.grace, w->number);
     if (!atomic_load(&lane->dead))
-        send_batch(w, lane, b);
+        send_waiting(w, lane);
+    ag_grace_leave(w->all->conf.grace, w->number);
+    while ((work = STAILQ_FIRST(&w->out)) != NULL) {
+        STAILQ_REMOVE_HEAD(&w->out, link);
+        work_done(w->all->queue, work);
+    }
+    w->out_count = 0;
 }
 
-/* Outside of the section. Those whose fate is known leave. */
+/* more: its caller has others waiting, whose answers may go with it. */
+static void put_out(struct worker *w, struct ag_work *work, bool more)
+{
+    const struct ag_work *first = STAILQ_FIRST(&w->out);
+
+    if (first != NULL && first->lane != work->lane)
+        send_out(w);
+    STAILQ_INSERT_TAIL(&w->out, work, link);
+    if (++w->out_count == AG_OUT_MAX || !more)
+        send_out(w);
+}
+
+static enum ag_fate fate_of(const struct worker *w, const struct ag_work *work)
+{
+    return work->done.seq == 0 ? AG_FATE_RECORDED
+                               : ag_chain_fate(w->all->conf.chain, work->done.seq);
+}
+
+/* The record cannot be written: nothing leaves. The line may come to stand in it later, and then says of more
+ * than was released. */
+static void release(struct worker *w, struct ag_work *work, enum ag_fate fate, bool more)
+{
+    if (fate == AG_FATE_STUCK && work->done.err == ANTAG_OK)
+        refuse(&work->done, ANTAG_ERR_AUDIT);
+    put_out(w, work, more);
+}
+
+/* Those whose fate is known leave. */
 static void release_parked(struct worker *w)
 {
-    struct batch *b;
+    struct ag_work *work;
     enum ag_fate fate;
+    bool any = false;
 
-    while ((b = STAILQ_FIRST(&w->parked)) != NULL && (fate = fate_of(w, b)) != AG_FATE_WAITS) {
-        STAILQ_REMOVE_HEAD(&w->parked, of_worker);
-        ag_grace_enter(w->all->conf.grace, w->number);
-        release_batch(w, b->lane, b, fate);
-        ag_grace_leave(w->all->conf.grace, w->number);
-        lane_release(b->lane);
-        b->lane = NULL;
-        batch_give(w, b);
+    while ((work = STAILQ_FIRST(&w->parked)) != NULL &&
+           (fate = fate_of(w, work)) != AG_FATE_WAITS) {
+        STAILQ_REMOVE_HEAD(&w->parked, link);
+        w->parked_count--;
+        release(w, work, fate, true);
+        any = true;
     }
+    if (any)
+        send_out(w);
 }
 
-static void park(struct worker *w, struct lane *lane, struct batch *b)
+static void park(struct worker *w, struct ag_work *work)
 {
-    atomic_fetch_add(&lane->refs, 1);
-    b->lane = lane;
-    STAILQ_INSERT_TAIL(&w->parked, b, of_worker);
+    STAILQ_INSERT_TAIL(&w->parked, work, link);
+    w->parked_count++;
+}
+
+/* ---- waking others */
+
+static void wake(struct worker *w)
+{
+    uint64_t one = 1;
+    ssize_t n;
+
+    do
+        n = write(w->wake_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
 }
 
 void ag_workers_recorded(struct ag_workers *ws)
 {
-    uint64_t one = 1;
+    for (size_t i = 0; i < ws->conf.count; i++)
+        if (atomic_exchange(&ws->workers[i].waits, false))
+            wake(&ws->workers[i]);
+}
 
-    for (size_t i = 0; i < ws->conf.count; i++) {
-        ssize_t n;
-
-        if (!atomic_exchange(&ws->workers[i].waits, false))
-            continue;
-        do
-            n = write(ws->workers[i].record_fd, &one, sizeof one);
-        while (n < 0 && errno == EINTR);
-    }
+/* One that sleeps, for work that waits. */
+static void wake_sleeper(struct ag_workers *ws)
+{
+    for (size_t i = 0; i < ws->conf.count; i++)
+        if (atomic_load(&ws->workers[i].sleeps) && atomic_exchange(&ws->workers[i].sleeps, false)) {
+            wake(&ws->workers[i]);
+            return;
+        }
 }
 
 static void clear_event(int fd)
@@ -413,106 +412,159 @@ static void clear_event(int fd)
     while (n < 0 && errno == EINTR);
 }
 
-/* ---- serving */
+/* ---- taking off the lanes */
 
-/* One packet off the lane. False: `b` is not used any more. */
-static bool serve_lane(struct worker *w, struct lane *lane, struct batch *b)
+/* The packet into the queue. */
+static void take_jobs(struct worker *w, struct lane *lane, size_t count)
 {
-    enum ag_fate fate;
+    struct ag_queue *q = w->all->queue;
+    struct ag_works list = STAILQ_HEAD_INITIALIZER(list);
+    struct ag_work *work;
+    bool good = true;
+
+    for (size_t i = 0; good && i < count; i++) {
+        if ((work = ag_queue_blank(q)) == NULL) {
+            good = false;
+            continue;
+        }
+        work->job = w->jobs[i];
+        work->lane = lane;
+        atomic_fetch_add(&lane->refs, 1);
+        STAILQ_INSERT_TAIL(&list, work, link);
+    }
+    if (good && ag_queue_put(q, &list) == ANTAG_OK)
+        return;
+    while ((work = STAILQ_FIRST(&list)) != NULL) {
+        STAILQ_REMOVE_HEAD(&list, link);
+        work_done(q, work);
+    }
+    lane_fail(w->all, lane, AG_LOG_ERROR, "out of memory");
+}
+
+/* One packet off the lane. */
+static void read_lane(struct worker *w, struct lane *lane)
+{
+    size_t count;
     ssize_t n;
 
     do
-        n = recv(lane->fd, b->jobs, sizeof b->jobs, MSG_DONTWAIT);
+        n = recv(lane->fd, w->jobs, sizeof w->jobs, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS))
-        return false; /* another worker had it */
+        return; /* another worker had it */
     if (n <= 0) {
         lane_fail(w->all, lane, n == 0 ? AG_LOG_INFO : AG_LOG_WARN,
                   n == 0 ? "the front closed it" : "it cannot be read");
-        return false;
+        return;
     }
-    b->count = (size_t)n / sizeof b->jobs[0];
-    if ((size_t)n % sizeof b->jobs[0] != 0 || b->count > AG_SIGNWIRE_BATCH) {
+    count = (size_t)n / sizeof w->jobs[0];
+    if ((size_t)n % sizeof w->jobs[0] != 0 || count > AG_SIGNWIRE_BATCH) {
         lane_fail(w->all, lane, AG_LOG_WARN, "a packet was malformed");
-        return false;
+        return;
     }
-    sign(w, b);
-    fate = fate_of(w, b);
-    if (fate == AG_FATE_WAITS) {
-        park(w, lane, b);
-        return true;
-    }
-    release_batch(w, lane, b, fate);
-    return false;
+    take_jobs(w, lane, count);
 }
 
-static void serve_event(struct worker *w, uint64_t data, struct batch *b)
+static void on_lane(struct worker *w, uint64_t data)
 {
     struct ag_grace *g = w->all->conf.grace;
     uint32_t number = (uint32_t)(data & 0xff);
     struct lane *lane;
-    bool parked = false;
 
     ag_grace_enter(g, w->number);
     lane = number < AG_LANES_MAX ? atomic_load(&w->all->lanes[number]) : NULL;
     if (lane != NULL && lane_event(lane) == data) {
-        atomic_fetch_add(&lane->refs,
-                         1); /* serving may leave the section, and the lane be taken out */
         if (!atomic_load(&lane->dead))
-            parked = serve_lane(w, lane, b);
+            read_lane(w, lane);
         if (atomic_load(&lane->dead)) /* or it would wake us until the loop has taken it out */
             (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, lane->fd, NULL);
-        lane_release(lane);
     }
     ag_grace_leave(g, w->number);
-    if (!parked)
-        batch_give(w, b);
+}
+
+/* ---- serving */
+
+static void serve(struct worker *w, struct ag_work *work, bool more)
+{
+    struct lane *lane = work->lane;
+    enum ag_fate fate;
+
+    if (atomic_load(&lane->dead)) {
+        work_done(w->all->queue, work);
+        return;
+    }
+    ag_grace_enter(w->all->conf.grace, w->number);
+    sign(w, work);
+    ag_grace_leave(w->all->conf.grace, w->number);
+    fate = fate_of(w, work);
+    if (fate == AG_FATE_WAITS)
+        park(w, work);
+    else
+        release(w, work, fate, more);
+}
+
+/* The next job, if any. What another could do meanwhile, another does. */
+static void serve_next(struct worker *w)
+{
+    struct ag_queue *q = w->all->queue;
+    struct ag_work *work = NULL;
+    bool more = false;
+
+    if (w->parked_count < AG_PARKED_MAX)
+        work = ag_queue_take(q, &more);
+    if (ag_queue_count(q) > 0)
+        wake_sleeper(w->all);
+    if (work != NULL)
+        serve(w, work, more);
 }
 
 /* ---- threads */
 
-/* So many batches wait for the disk that no other can be taken: waits with them. */
-static struct batch *need_batch(struct worker *w)
-{
-    struct batch *b;
-
-    while ((b = batch_take(w)) == NULL && !atomic_load(&w->all->stopping)) {
-        struct pollfd p = {.fd = w->record_fd, .events = POLLIN};
-
-        atomic_store(&w->waits, true);
-        if (fate_of(w, STAILQ_FIRST(&w->parked)) == AG_FATE_WAITS)
-            (void)poll(&p, 1, FULL_STEP_MS);
-        clear_event(w->record_fd);
-        release_parked(w);
-    }
-    return b;
-}
-
 static void on_event(struct worker *w, uint64_t data, bool *draining)
 {
-    struct batch *b;
-
-    if (data == RECORD_EVENT) {
-        clear_event(w->record_fd);
+    if (data == WAKE_EVENT) {
+        clear_event(w->wake_fd);
     } else if (data == END_EVENT) {
         *draining = true;
         (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->all->end_fd, NULL);
-    } else if ((b = need_batch(w)) != NULL) {
-        serve_event(w, data, b);
+    } else if (ag_queue_count(w->all->queue) < AG_QUEUE_MAX) {
+        on_lane(w, data);
     }
-    release_parked(w);
 }
 
-/* How long to sleep; asks to be told of the record where that is waited for. */
+/* So much waits for the disk that nothing can be taken: waits with it, and for nothing else, as lanes that cannot
+ * be read either would not let it sleep. */
+static void wait_for_record(struct worker *w)
+{
+    struct pollfd p = {.fd = w->wake_fd, .events = POLLIN};
+
+    atomic_store(&w->waits, true);
+    if (fate_of(w, STAILQ_FIRST(&w->parked)) == AG_FATE_WAITS)
+        (void)poll(&p, 1, FULL_STEP_MS);
+    clear_event(w->wake_fd);
+}
+
+/* 0 while there is work that can be done. Who is to sleep asks first to be told, then looks once more. */
 static int sleep_ms(struct worker *w, bool draining)
 {
+    if (ag_queue_count(w->all->queue) > 0 && w->parked_count < AG_PARKED_MAX)
+        return 0;
+    send_out(w); /* nothing follows that could go with it */
     if (!STAILQ_EMPTY(&w->parked)) {
         atomic_store(&w->waits, true);
         release_parked(w); /* of those whose fate came before it was asked for */
     }
+    atomic_store(&w->sleeps, true);
+    if (ag_queue_count(w->all->queue) > 0 && w->parked_count < AG_PARKED_MAX)
+        return 0;
     if (!draining)
         return -1;
     return STAILQ_EMPTY(&w->parked) ? 0 : FULL_STEP_MS;
+}
+
+static bool is_idle(const struct worker *w)
+{
+    return STAILQ_EMPTY(&w->parked) && ag_queue_count(w->all->queue) == 0;
 }
 
 static void *worker_main(void *arg)
@@ -525,16 +577,22 @@ static void *worker_main(void *arg)
     while (!atomic_load(&ws->stopping)) {
         int n = epoll_wait(w->epoll_fd, events, EVENTS_AT_ONCE, sleep_ms(w, draining));
 
+        atomic_store(&w->sleeps, false);
         if (n < 0 && errno != EINTR) {
             ag_log(AG_LOG_ERROR, "keeper.epoll", AG_F_INT("errno", errno));
             break;
         }
-        for (int i = 0; i < n && !atomic_load(&ws->stopping); i++)
+        for (int i = 0; i < n; i++)
             on_event(w, events[i].data.u64, &draining);
-        if (draining && ((n == 0 && STAILQ_EMPTY(&w->parked)) ||
-                         ag_clock_mono_ms() >= atomic_load(&ws->drain_until_ms)))
+        release_parked(w);
+        if (w->parked_count >= AG_PARKED_MAX)
+            wait_for_record(w);
+        serve_next(w);
+        if (draining &&
+            ((n == 0 && is_idle(w)) || ag_clock_mono_ms() >= atomic_load(&ws->drain_until_ms)))
             break;
     }
+    send_out(w);
     atomic_fetch_sub(&ws->alive, 1);
     ag_grace_wake(ws->conf.grace);
     return NULL;
@@ -544,11 +602,11 @@ static enum antag_err worker_start(struct ag_workers *ws, size_t number)
 {
     struct worker *w = &ws->workers[number];
     struct epoll_event end = {.events = EPOLLIN, .data.u64 = END_EVENT};
-    struct epoll_event recorded = {.events = EPOLLIN, .data.u64 = RECORD_EVENT};
+    struct epoll_event recorded = {.events = EPOLLIN, .data.u64 = WAKE_EVENT};
     int e;
 
     if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, ws->end_fd, &end) != 0 ||
-        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->record_fd, &recorded) != 0) {
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &recorded) != 0) {
         ag_log(AG_LOG_ERROR, "keeper.epoll", AG_F_INT("errno", errno));
         return ANTAG_ERR_IO;
     }
@@ -570,10 +628,10 @@ static enum antag_err worker_init(struct ag_workers *ws, size_t number)
     w->all = ws;
     w->number = number;
     STAILQ_INIT(&w->parked);
-    STAILQ_INIT(&w->free);
+    STAILQ_INIT(&w->out);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    w->record_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return w->epoll_fd >= 0 && w->record_fd >= 0 ? ANTAG_OK : ANTAG_ERR_IO;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return w->epoll_fd >= 0 && w->wake_fd >= 0 ? ANTAG_OK : ANTAG_ERR_IO;
 }
 
 enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_workers **out)
@@ -586,8 +644,9 @@ enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_wo
         return ANTAG_ERR_NO_MEMORY;
     ws->conf = *conf;
     atomic_init(&ws->loading, true);
+    ws->queue = ag_queue_new();
     ws->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (ws->end_fd < 0)
+    if (ws->end_fd < 0 || ws->queue == NULL)
         err = ANTAG_ERR_IO;
     for (size_t i = 0; i < conf->count; i++) {
         if (worker_init(ws, i) != ANTAG_OK)
@@ -644,27 +703,31 @@ void ag_workers_stop(struct ag_workers *ws)
             pthread_join(ws->workers[i].thread, NULL);
 }
 
-static void batches_free(struct batches *list)
+static void works_free(struct ag_queue *q, struct ag_works *list)
 {
-    struct batch *b;
+    struct ag_work *work;
 
-    while ((b = STAILQ_FIRST(list)) != NULL) {
-        STAILQ_REMOVE_HEAD(list, of_worker);
-        if (b->lane != NULL)
-            lane_release(b->lane);
-        ag_secret_wipe(b, sizeof *b);
-        free(b);
+    while ((work = STAILQ_FIRST(list)) != NULL) {
+        STAILQ_REMOVE_HEAD(list, link);
+        work_done(q, work);
     }
+}
+
+static void free_lane_of(struct ag_work *work)
+{
+    lane_release(work->lane);
 }
 
 static void worker_fini(struct worker *w)
 {
-    batches_free(&w->parked);
-    batches_free(&w->free);
+    if (w->all == NULL) /* never made */
+        return;
+    works_free(w->all->queue, &w->parked);
+    works_free(w->all->queue, &w->out);
     if (w->epoll_fd >= 0)
         close(w->epoll_fd);
-    if (w->record_fd >= 0)
-        close(w->record_fd);
+    if (w->wake_fd >= 0)
+        close(w->wake_fd);
 }
 
 void ag_workers_free(struct ag_workers *ws)
@@ -673,6 +736,7 @@ void ag_workers_free(struct ag_workers *ws)
         return;
     for (size_t i = 0; i < ws->conf.count; i++)
         worker_fini(&ws->workers[i]);
+    ag_queue_free(ws->queue, free_lane_of);
     for (size_t i = 0; i < AG_LANES_MAX; i++) {
         struct lane *lane = atomic_load(&ws->lanes[i]);
 

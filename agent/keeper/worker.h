@@ -1,8 +1,9 @@
 /* worker: the threads of a keeper that sign. They share the lanes to the front's threads: each waits in
- * an epoll set of its own, every lane stands in all of them, and the kernel wakes one sleeper for a
- * packet. A signature's record is begun before its arithmetic; where it is not on the disk by the end of
- * that, the batch is parked and the worker goes on with the next. The chain's lock, held for memory work only,
- * is the one lock taken here. */
+ * an epoll set of its own, every lane stands in all of them, and the kernel wakes one sleeper for a packet. What
+ * comes goes into one queue (queue.h), from which each takes one job after the other, looking at the lanes in
+ * between. A signature's record is begun before its arithmetic; where it is not on the disk by the end of
+ * that, the job is parked and the worker goes on with the next. The locks of chain and queue, held for memory work
+ * only, are the ones taken here. */
 #ifndef AG_KEEPER_WORKER_H
 #define AG_KEEPER_WORKER_H
 
@@ -13,7 +14,10 @@
 #define AG_LANES_MAX    64 /* threads of the front */
 /* A lane whose front does not take answers for this long is dropped, so that its jobs end with RETRY. */
 #define AG_LANE_FULL_MS 1000
-#define AG_PARKED_MAX   32 /* batches of a thread that wait for their record; then it takes no more */
+#define AG_PARKED_MAX   128 /* jobs of a thread that wait for their record; then it takes no more */
+#define AG_QUEUE_MAX                                                                               \
+    1024 /* jobs that wait for a thread; then lanes are not read. A packet a thread more. */
+#define AG_OUT_MAX 4 /* answers that leave together */
 
 struct ag_workers;
 
