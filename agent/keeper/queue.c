@@ -35,12 +35,13 @@ struct ag_queue *ag_queue_new(void)
 
 void ag_queue_free(struct ag_queue *q, void (*each)(struct ag_work *work))
 {
+    struct ag_turn_item *item;
     struct ag_work *work;
-    bool more;
 
     if (q == NULL)
         return;
-    while ((work = ag_queue_take(q, &more)) != NULL) {
+    while ((item = ag_turns_take(&q->turns)) != NULL) {
+        work = work_of(item);
         each(work);
         ag_queue_give(q, work);
     }
@@ -93,21 +94,48 @@ enum antag_err ag_queue_put(struct ag_queue *q, struct ag_works *list)
     return err;
 }
 
-struct ag_work *ag_queue_take(struct ag_queue *q, bool *more)
+/* Is `uid` the only caller that waits? The lock is held. */
+static bool waits_alone(struct ag_queue *q, uint32_t uid)
 {
+    const struct ag_turn_item *next = ag_turns_next(&q->turns);
+
+    return next != NULL && next->uid == uid && !ag_turns_has_other(&q->turns, uid);
+}
+
+void ag_queue_take(struct ag_queue *q, size_t max, size_t threads, struct ag_works *out, bool *more)
+{
+    size_t count = ag_queue_count(q), share = (count + threads - 1) / threads;
     struct ag_turn_item *item;
+    uint32_t uid;
 
     *more = false;
-    if (ag_queue_count(q) == 0)
-        return NULL;
+    if (count == 0)
+        return;
     pthread_mutex_lock(&q->lock);
-    item = ag_turns_take(&q->turns);
-    if (item != NULL) {
-        *more = ag_turns_has(&q->turns, item->uid);
-        atomic_fetch_sub(&q->count, 1);
+    if ((item = ag_turns_take(&q->turns)) != NULL) {
+        uid = item->uid;
+        for (size_t n = 1; item != NULL; n++) {
+            struct ag_work *work = work_of(item);
+
+            STAILQ_INSERT_TAIL(out, work, link);
+            atomic_fetch_sub(&q->count, 1);
+            item = n < max && n < share && waits_alone(q, uid) ? ag_turns_take(&q->turns) : NULL;
+        }
+        *more = ag_turns_has(&q->turns, uid);
     }
     pthread_mutex_unlock(&q->lock);
-    return item != NULL ? work_of(item) : NULL;
+}
+
+bool ag_queue_has_other(struct ag_queue *q, uint32_t uid)
+{
+    bool other;
+
+    if (ag_queue_count(q) == 0)
+        return false;
+    pthread_mutex_lock(&q->lock);
+    other = ag_turns_has_other(&q->turns, uid);
+    pthread_mutex_unlock(&q->lock);
+    return other;
 }
 
 size_t ag_queue_count(const struct ag_queue *q)

@@ -31,8 +31,11 @@ void ag_queue_give(struct ag_queue *q, struct ag_work *work);
 /* Let those in `list` wait for their turn; the list is then empty. errors: NO_MEMORY: it holds those that do
  * not wait. */
 ANTAG_MUST_CHECK enum antag_err ag_queue_put(struct ag_queue *q, struct ag_works *list);
-/* The next one; NULL: none waits. *more: others of the same caller wait. */
-struct ag_work *ag_queue_take(struct ag_queue *q, bool *more);
-size_t ag_queue_count(const struct ag_queue *q); /* that wait; takes no lock */
+/* The next ones of one caller, added to `out`: one where others wait as well, else up to `max`, and no more than
+ * this thread's part of what waits. *more: others of the same caller wait. */
+void ag_queue_take(struct ag_queue *q, size_t max, size_t threads, struct ag_works *out,
+                   bool *more);
+bool ag_queue_has_other(struct ag_queue *q, uint32_t uid); /* does another caller wait? */
+size_t ag_queue_count(const struct ag_queue *q);           /* that wait; takes no lock */
 
 #endif

@@ -41,9 +41,12 @@ struct worker {
     int wake_fd;            /* eventfd: the fate of lines has changed, or work waits */
     _Atomic bool waits;     /* for the fate of a line, and wants to be told */
     _Atomic bool sleeps;    /* and wants to be told of work */
-    struct ag_works parked; /* in the order of their lines */
+    struct ag_works own;    /* taken, in the record, to be signed next */
+    bool own_more;          /* others of their caller were left in the queue */
+    bool let_in;            /* the last one was not of those */
+    struct ag_works parked; /* signed, and wait for their lines */
     size_t parked_count;
-    struct ag_works out; /* signed for one lane, and not sent yet */
+    struct ag_works out; /* signed, and not sent yet */
     size_t out_count;
     struct ag_sign_job
         jobs[AG_SIGNWIRE_BATCH + 1]; /* a packet; one more shows that it is too long */
@@ -152,22 +155,6 @@ static void refuse(struct ag_sign_done *done, enum antag_err err)
     done->err = (uint32_t)err;
 }
 
-/* The line of a job that may be signed. Afterwards it is in the record, or refused. */
-static void record(struct ag_workers *ws, struct ag_work *work, const struct ag_held *held)
-{
-    struct ag_log_field fields[AG_RECORD_FIELDS_MAX];
-    struct ag_chain_record line = {.type = "sign", .fields = fields};
-    struct antag_fault fault;
-    enum antag_err err;
-
-    ag_record_sign(&work->job, &held->id, fields);
-    err = ag_chain_append(ws->conf.chain, &line, 1, &work->done.seq, &fault);
-    if (err == ANTAG_OK)
-        return;
-    work->done.seq = 0;
-    refuse(&work->done, err == ANTAG_ERR_AUDIT ? err : ANTAG_ERR_INTERNAL);
-}
-
 /* The record says that it may have been released; it was not. */
 static void record_outcome(struct ag_workers *ws, struct ag_sign_done *done, enum antag_err err)
 {
@@ -210,23 +197,59 @@ static struct ag_held *check_job(struct ag_workers *ws, struct ag_work *work)
     return done->err == ANTAG_OK ? held : NULL;
 }
 
-/* One at a time: of several that one call signs, the first would wait for the last, and who comes meanwhile for
- * all of them. */
+/* Checks those in `list`, and begins the record of those that may be signed: one line each. */
+static void admit(struct ag_workers *ws, struct ag_works *list)
+{
+    struct ag_log_field fields[AG_TAKE_MAX][AG_RECORD_FIELDS_MAX];
+    struct ag_chain_record lines[AG_TAKE_MAX];
+    struct ag_work *good[AG_TAKE_MAX], *work;
+    struct antag_fault fault;
+    size_t count = 0;
+    uint64_t seq = 0;
+    enum antag_err err;
+
+    STAILQ_FOREACH(work, list, link)
+    {
+        const struct ag_held *held = check_job(ws, work);
+
+        if (held == NULL)
+            continue;
+        ag_record_sign(&work->job, &held->id, fields[count]);
+        lines[count] = (struct ag_chain_record){.type = "sign", .fields = fields[count]};
+        good[count++] = work;
+    }
+    if (count == 0)
+        return;
+    err = ag_chain_append(ws->conf.chain, lines, count, &seq, &fault);
+    for (size_t i = 0; i < count; i++) {
+        if (err == ANTAG_OK)
+            good[i]->done.seq = seq + i;
+        else
+            refuse(&good[i]->done, err == ANTAG_ERR_AUDIT ? err : ANTAG_ERR_INTERNAL);
+    }
+}
+
+/* One that was admitted, perhaps in an earlier section. The disk works beside it. One at a time: of several that one
+ * call signs, the first would wait for the last, and who comes meanwhile for all of them. */
 static void sign(struct worker *w, struct ag_work *work)
 {
     struct ag_workers *ws = w->all;
     struct ag_sign_done *done = &work->done;
-    struct ag_held *held = check_job(ws, work);
+    struct ag_held *held = NULL;
     struct ag_backend_job job;
+    enum antag_err err;
 
-    if (held != NULL)
-        record(ws, work, held); /* and the disk works beside what follows */
     if (done->err != ANTAG_OK)
         return;
-    job = (struct ag_backend_job){.key = held->key, .digest = work->job.digest, .sig = done->sig};
-    ws->conf.backend->ops->sign(ws->conf.backend, w->number, &job, 1);
-    if (job.err != ANTAG_OK || job.sig_len > ANTAG_SIG_MAX)
-        record_outcome(ws, done, job.err != ANTAG_OK ? job.err : ANTAG_ERR_INTERNAL);
+    err = ag_keytable_check(ws->conf.keys, atomic_load(&ws->loading), &work->job, &held);
+    if (err == ANTAG_OK) {
+        job =
+            (struct ag_backend_job){.key = held->key, .digest = work->job.digest, .sig = done->sig};
+        ws->conf.backend->ops->sign(ws->conf.backend, w->number, &job, 1);
+        err = job.err == ANTAG_OK && job.sig_len > ANTAG_SIG_MAX ? ANTAG_ERR_INTERNAL : job.err;
+    }
+    if (err != ANTAG_OK)
+        record_outcome(ws, done, err);
     else
         done->sig_len = (uint32_t)job.sig_len;
 }
@@ -253,6 +276,8 @@ static bool try_send(struct worker *w, struct lane *lane)
 
     STAILQ_FOREACH(work, &w->out, link)
     {
+        if (work->lane != lane)
+            continue;
         check_release(w->all, work);
         w->dones[count++] = work->done;
     }
@@ -302,22 +327,34 @@ static void work_done(struct ag_queue *q, struct ag_work *work)
     ag_queue_give(q, work);
 }
 
-/* What is signed for one lane leaves in one packet. */
-static void send_out(struct worker *w)
+static void drop_lane(struct worker *w, const struct lane *lane)
 {
-    struct ag_work *work = STAILQ_FIRST(&w->out);
-    struct lane *lane;
+    struct ag_works rest = STAILQ_HEAD_INITIALIZER(rest);
+    struct ag_work *work;
 
-    if (work == NULL)
-        return;
-    lane = work->lane;
-    ag_grace_enter(w->all->conf.grace, w->number);
-    if (!atomic_load(&lane->dead))
-        send_waiting(w, lane);
-    ag_grace_leave(w->all->conf.grace, w->number);
     while ((work = STAILQ_FIRST(&w->out)) != NULL) {
         STAILQ_REMOVE_HEAD(&w->out, link);
-        work_done(w->all->queue, work);
+        if (work->lane == lane)
+            work_done(w->all->queue, work);
+        else
+            STAILQ_INSERT_TAIL(&rest, work, link);
+    }
+    STAILQ_CONCAT(&w->out, &rest);
+}
+
+/* What is signed leaves, one packet a lane. */
+static void send_out(struct worker *w)
+{
+    struct ag_work *work;
+
+    while ((work = STAILQ_FIRST(&w->out)) != NULL) {
+        struct lane *lane = work->lane;
+
+        ag_grace_enter(w->all->conf.grace, w->number);
+        if (!atomic_load(&lane->dead))
+            send_waiting(w, lane);
+        ag_grace_leave(w->all->conf.grace, w->number);
+        drop_lane(w, lane);
     }
     w->out_count = 0;
 }
@@ -325,10 +362,6 @@ static void send_out(struct worker *w)
 /* more: its caller has others waiting, whose answers may go with it. */
 static void put_out(struct worker *w, struct ag_work *work, bool more)
 {
-    const struct ag_work *first = STAILQ_FIRST(&w->out);
-
-    if (first != NULL && first->lane != work->lane)
-        send_out(w);
     STAILQ_INSERT_TAIL(&w->out, work, link);
     if (++w->out_count == AG_OUT_MAX || !more)
         send_out(w);
@@ -503,19 +536,62 @@ static void serve(struct worker *w, struct ag_work *work, bool more)
         release(w, work, fate, more);
 }
 
-/* The next job, if any. What another could do meanwhile, another does. */
+static bool has_room(const struct worker *w)
+{
+    return w->parked_count < AG_PARKED_MAX;
+}
+
+/* Off the queue and into the record, as many as one call of it takes. */
+static void take(struct worker *w, size_t max, struct ag_works *out, bool *more)
+{
+    ag_queue_take(w->all->queue, max, w->all->conf.count, out, more);
+    if (ag_queue_count(w->all->queue) > 0)
+        wake_sleeper(w->all);
+    if (STAILQ_EMPTY(out))
+        return;
+    ag_grace_enter(w->all->conf.grace, w->number);
+    admit(w->all, out);
+    ag_grace_leave(w->all->conf.grace, w->number);
+}
+
+/* Of what this worker has taken; while it has some, others that wait get every second turn. */
+static void serve_own(struct worker *w)
+{
+    struct ag_work *work = STAILQ_FIRST(&w->own);
+
+    STAILQ_REMOVE_HEAD(&w->own, link);
+    w->let_in = false;
+    serve(w, work, w->own_more || !STAILQ_EMPTY(&w->own));
+}
+
+static bool another_waits(const struct worker *w)
+{
+    const struct ag_work *own = STAILQ_FIRST(&w->own);
+
+    return !w->let_in && has_room(w) && ag_queue_has_other(w->all->queue, own->job.claim.uid);
+}
+
+/* The next job, if any. What another worker could do meanwhile, it does. */
 static void serve_next(struct worker *w)
 {
-    struct ag_queue *q = w->all->queue;
-    struct ag_work *work = NULL;
+    struct ag_works other = STAILQ_HEAD_INITIALIZER(other);
+    struct ag_work *work;
     bool more = false;
 
-    if (w->parked_count < AG_PARKED_MAX)
-        work = ag_queue_take(q, &more);
-    if (ag_queue_count(q) > 0)
-        wake_sleeper(w->all);
-    if (work != NULL)
+    if (STAILQ_EMPTY(&w->own)) {
+        if (has_room(w))
+            take(w, AG_TAKE_MAX, &w->own, &w->own_more);
+    } else if (another_waits(w)) {
+        take(w, 1, &other, &more);
+    }
+    if ((work = STAILQ_FIRST(&other)) != NULL) {
+        w->let_in = true;
         serve(w, work, more);
+    } else if (!STAILQ_EMPTY(&w->own)) {
+        serve_own(w);
+    } else if (ag_queue_count(w->all->queue) > 0) {
+        wake_sleeper(w->all); /* one that has room */
+    }
 }
 
 /* ---- threads */
@@ -547,7 +623,7 @@ static void wait_for_record(struct worker *w)
 /* 0 while there is work that can be done. Who is to sleep asks first to be told, then looks once more. */
 static int sleep_ms(struct worker *w, bool draining)
 {
-    if (ag_queue_count(w->all->queue) > 0 && w->parked_count < AG_PARKED_MAX)
+    if (!STAILQ_EMPTY(&w->own) || (ag_queue_count(w->all->queue) > 0 && has_room(w)))
         return 0;
     send_out(w); /* nothing follows that could go with it */
     if (!STAILQ_EMPTY(&w->parked)) {
@@ -555,7 +631,7 @@ static int sleep_ms(struct worker *w, bool draining)
         release_parked(w); /* of those whose fate came before it was asked for */
     }
     atomic_store(&w->sleeps, true);
-    if (ag_queue_count(w->all->queue) > 0 && w->parked_count < AG_PARKED_MAX)
+    if (ag_queue_count(w->all->queue) > 0 && has_room(w))
         return 0;
     if (!draining)
         return -1;
@@ -564,7 +640,7 @@ static int sleep_ms(struct worker *w, bool draining)
 
 static bool is_idle(const struct worker *w)
 {
-    return STAILQ_EMPTY(&w->parked) && ag_queue_count(w->all->queue) == 0;
+    return STAILQ_EMPTY(&w->own) && STAILQ_EMPTY(&w->parked) && ag_queue_count(w->all->queue) == 0;
 }
 
 static void *worker_main(void *arg)
@@ -585,7 +661,7 @@ static void *worker_main(void *arg)
         for (int i = 0; i < n; i++)
             on_event(w, events[i].data.u64, &draining);
         release_parked(w);
-        if (w->parked_count >= AG_PARKED_MAX)
+        if (!has_room(w) && STAILQ_EMPTY(&w->own))
             wait_for_record(w);
         serve_next(w);
         if (draining &&
@@ -627,6 +703,7 @@ static enum antag_err worker_init(struct ag_workers *ws, size_t number)
 
     w->all = ws;
     w->number = number;
+    STAILQ_INIT(&w->own);
     STAILQ_INIT(&w->parked);
     STAILQ_INIT(&w->out);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -722,6 +799,7 @@ static void worker_fini(struct worker *w)
 {
     if (w->all == NULL) /* never made */
         return;
+    works_free(w->all->queue, &w->own);
     works_free(w->all->queue, &w->parked);
     works_free(w->all->queue, &w->out);
     if (w->epoll_fd >= 0)

@@ -17,7 +17,8 @@
 #define AG_PARKED_MAX   128 /* jobs of a thread that wait for their record; then it takes no more */
 #define AG_QUEUE_MAX                                                                               \
     1024 /* jobs that wait for a thread; then lanes are not read. A packet a thread more. */
-#define AG_OUT_MAX 4 /* answers that leave together */
+#define AG_TAKE_MAX 4 /* jobs whose lines are begun together */
+#define AG_OUT_MAX  4 /* answers that leave together */
 
 struct ag_workers;
 

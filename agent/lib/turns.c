@@ -136,3 +136,15 @@ bool ag_turns_has(const struct ag_turns *t, uint32_t uid)
 
     return turn && !TAILQ_EMPTY(&turn->items);
 }
+
+bool ag_turns_has_other(const struct ag_turns *t, uint32_t uid)
+{
+    const struct ag_turn *turn;
+
+    TAILQ_FOREACH(turn, &t->ring, link)
+    {
+        if (turn->uid != uid && !TAILQ_EMPTY(&turn->items))
+            return true;
+    }
+    return false;
+}

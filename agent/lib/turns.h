@@ -44,5 +44,6 @@ void ag_turns_put_back(struct ag_turns *t, struct ag_turn_item *item);
 void ag_turns_remove(struct ag_turns *t, struct ag_turn_item *item);
 /* Has the caller anything waiting? */
 bool ag_turns_has(const struct ag_turns *t, uint32_t uid);
+bool ag_turns_has_other(const struct ag_turns *t, uint32_t uid); /* has any other? */
 
 #endif

@@ -21,29 +21,60 @@ static void put(uint32_t uid, uint64_t tag)
     CU_ASSERT(STAILQ_EMPTY(&list));
 }
 
+/* What one take gives, as tags. */
+static size_t take(size_t max, size_t threads, uint64_t tags[8], bool *more)
+{
+    struct ag_works list = STAILQ_HEAD_INITIALIZER(list);
+    struct ag_work *work;
+    size_t n = 0;
+
+    ag_queue_take(queue, max, threads, &list, more);
+    while ((work = STAILQ_FIRST(&list)) != NULL) {
+        STAILQ_REMOVE_HEAD(&list, link);
+        tags[n++] = work->job.tag;
+        ag_queue_give(queue, work);
+    }
+    return n;
+}
+
 static void test_turns(void)
 {
     static const struct {
-        uint64_t tag;
-        bool more;
-    } wanted[] = {{1, true}, {4, false}, {2, true}, {3, false}};
-    struct ag_work *work;
+        const char *name;
+        size_t max, threads, count;
+        uint64_t first;
+        bool more, other_of_7;
+    } wanted[] = {
+        {"another waits: one", 4, 1, 1, 1, true, true},
+        {"the other one", 4, 1, 1, 5, false, false},
+        {"alone, half of three", 4, 2, 2, 2, true, false},
+        {"the last", 4, 2, 1, 4, false, false},
+        {"none", 4, 2, 0, 0, false, false},
+    };
+    uint64_t tags[8] = {0};
     bool more = true;
 
     queue = ag_queue_new();
     CU_ASSERT_PTR_NOT_NULL_FATAL(queue);
-    CU_ASSERT_PTR_NULL(ag_queue_take(queue, &more));
+    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 0);
     CU_ASSERT_FALSE(more);
-    for (uint64_t i = 1; i <= 3; i++)
+    for (uint64_t i = 1; i <= 4; i++)
         put(7, i);
-    put(8, 4);
+    put(8, 5);
     for (size_t i = 0; i < ROW_COUNT(wanted); i++) {
-        CU_ASSERT_EQUAL(ag_queue_count(queue), 4 - i);
-        work = ag_queue_take(queue, &more);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(work);
-        CU_ASSERT(work->job.tag == wanted[i].tag && more == wanted[i].more);
-        ag_queue_give(queue, work);
+        ROW_ASSERT(wanted[i].name,
+                   take(wanted[i].max, wanted[i].threads, tags, &more) == wanted[i].count);
+        ROW_ASSERT(wanted[i].name, wanted[i].count == 0 || tags[0] == wanted[i].first);
+        ROW_ASSERT(wanted[i].name, more == wanted[i].more);
+        ROW_ASSERT(wanted[i].name, ag_queue_has_other(queue, 7) == wanted[i].other_of_7);
     }
+    CU_ASSERT_EQUAL(ag_queue_count(queue), 0);
+    for (uint64_t i = 1; i <= 6; i++)
+        put(7, i);
+    CU_ASSERT_EQUAL(take(1, 1, tags, &more), 1);
+    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 4);
+    CU_ASSERT(tags[0] == 2 && tags[3] == 5 && more);
+    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 1);
     ag_queue_free(queue, NULL);
 }
 
@@ -115,7 +146,9 @@ static void *put_and_take(void *arg)
             if (ag_queue_put(queue, &list) != ANTAG_OK)
                 return NULL;
         }
-        if ((work = ag_queue_take(queue, &more)) != NULL) {
+        ag_queue_take(queue, 3, THREADS, &list, &more);
+        while ((work = STAILQ_FIRST(&list)) != NULL) {
+            STAILQ_REMOVE_HEAD(&list, link);
             atomic_fetch_add(&seen[work->job.tag], 1);
             atomic_fetch_add(&taken, 1);
             ag_queue_give(queue, work);
