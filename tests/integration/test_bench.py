@@ -13,6 +13,7 @@ from agent_fixture import BIN, SLOW, Agent
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CLIENT_ID = "SANDBOX_5X00000000000001"
+OTHER = 10001
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,26 @@ def test_what_is_not_there(shared_agent, keys, tmp_path):
     (tmp_path / "no.key").write_text("nothing")
     done = run(shared_agent, tmp_path / "no.key")
     assert done.returncode == 1 and "no private key" in done.stderr
+
+
+def crowd(agent, key, *more):
+    return subprocess.run([BIN / "antag-crowd", "--socket", agent.agent_sock, "--pid", str(agent.process.pid),
+                           "--key", key, "--other-uid", str(OTHER), "--rounds", "3", "--ms", "100", *more],
+                          capture_output=True, timeout=120 * SLOW, text=True, env=agent.env())
+
+
+def test_crowd(agent, keys, tmp_path):
+    agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=keys[1])
+    done = crowd(agent, keys[0])
+    assert done.returncode == 1 and "DENIED" in done.stderr  # the other caller has no grant, and this is seen
+    agent.ctl("grant", "add", "shop/sandbox", "--uid", OTHER, "--ops", "sign")
+    done = crowd(agent, keys[0], "--json", tmp_path / "crowd.json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "crowd.json").read_text())
+    assert set(told) == {"greedy", "overload"}
+    assert all(told["greedy"][f"{row}_p99_us"] > 0 for row in ("alone", "share", "greedy"))
+    assert 0 < told["overload"]["goodput"] and told["overload"]["capacity"] > 0
+    assert "beside one that has 10 in flight" in done.stdout and "is answered BUSY" in done.stdout
 
 
 @pytest.mark.parametrize("args", [["--json"], ["--slow"], ["x"]])
