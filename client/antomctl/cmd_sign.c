@@ -2,146 +2,229 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/lib/clock.h"
+#include "antag/client.h"
+#include "client/antomctl/conn.h"
 #include "client/antomctl/ctl.h"
 #include "client/antomctl/json.h"
-#include "proto/message.h"
+#include "client/c/wire.h"
 
-/* one --header, split; blanks around the value are not part of it, as in HTTP */
-struct header {
-    struct antag_slice name, value;
-    bool written;
+/* ---- what is asked */
+
+/* one request of the command line; its texts are those of the line, or its own */
+struct asked {
+    uint8_t *body;
+    size_t body_len;
+    struct antag_header *headers; /* names and values are its own */
+    size_t header_count;
 };
 
-static bool is_blank(uint8_t c)
+static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
-static bool split_header(const char *text, struct header *out)
+/* `Name: value`; blanks around the value are not part of it, as in HTTP. */
+static bool split_header(const char *text, struct antag_header *out)
 {
-    const char *colon = strchr(text, ':');
-    struct antag_slice v;
+    const char *colon = strchr(text, ':'), *value;
+    size_t len;
 
     if (colon == NULL || colon == text)
         return false;
-    out->name = (struct antag_slice){(const uint8_t *)text, (size_t)(colon - text)};
-    v = antag_slice_of(colon + 1);
-    while (v.len > 0 && is_blank(v.p[0])) {
-        v.p++;
-        v.len--;
-    }
-    while (v.len > 0 && (is_blank(v.p[v.len - 1]) || v.p[v.len - 1] == '\r'))
-        v.len--;
-    out->value = v;
-    return true;
+    for (value = colon + 1; is_blank(*value);)
+        value++;
+    len = strlen(value);
+    while (len > 0 && (is_blank(value[len - 1]) || value[len - 1] == '\r'))
+        len--;
+    out->name = strndup(text, (size_t)(colon - text));
+    out->value = strndup(value, len);
+    return out->name != NULL && out->value != NULL;
 }
 
-static bool same_name(const struct header *a, const struct header *b)
+static enum antag_err take_headers(const struct ctl *c, struct asked *a, struct antag_fault *fault)
 {
-    return a->name.len == b->name.len &&
-           strncasecmp((const char *)a->name.p, (const char *)b->name.p, a->name.len) == 0;
-}
-
-/* A header given again makes a list under its first name: whether that is allowed the agent decides. */
-static void write_headers(struct header *headers, size_t count, struct antag_writer *w)
-{
-    antag_w_key(w, "headers");
-    antag_w_map(w);
-    for (size_t i = 0; i < count; i++) {
-        size_t again = 0;
-
-        if (headers[i].written)
-            continue;
-        for (size_t k = i + 1; k < count; k++)
-            again += same_name(&headers[i], &headers[k]);
-        antag_w_strn(w, headers[i].name);
-        if (again > 0)
-            antag_w_array(w);
-        for (size_t k = i; k < count; k++) {
-            if (same_name(&headers[i], &headers[k])) {
-                antag_w_strn(w, headers[k].value);
-                headers[k].written = true;
-            }
-        }
-        if (again > 0)
-            antag_w_end(w);
-    }
-    antag_w_end(w);
-}
-
-static enum antag_err add_headers(const struct ctl *c, struct antag_writer *w,
-                                  struct antag_fault *fault)
-{
-    struct header *headers = ctl_alloc(c->line.count, sizeof(*headers));
-    enum antag_err err = ANTAG_OK;
-    size_t count = 0;
-
-    for (size_t i = 0; i < c->line.count && err == ANTAG_OK; i++) {
+    a->headers = ctl_alloc(c->line.count, sizeof(*a->headers));
+    for (size_t i = 0; i < c->line.count; i++) {
         if (strcmp(c->line.given[i].arg->name, "--header") != 0)
             continue;
-        if (!split_header(c->line.given[i].text, &headers[count++]))
-            err = antag_fault_set(fault, ANTAG_ERR_USAGE, "--header",
-                                  "--header takes 'Name: value', got \"%.60s\"",
-                                  c->line.given[i].text);
+        if (!split_header(c->line.given[i].text, &a->headers[a->header_count++]))
+            return antag_fault_set(fault, ANTAG_ERR_USAGE, "--header",
+                                   "--header takes 'Name: value', got \"%.60s\"",
+                                   c->line.given[i].text);
     }
-    if (err == ANTAG_OK)
-        write_headers(headers, count, w);
-    free(headers);
-    return err;
+    return ANTAG_OK;
 }
 
-/* The request of any kind: the arguments, the headers of a verify, the body. `kind`: of an explain, or NULL. */
-static enum antag_err ask_agent(struct ctl *c, const char *method, const char *kind,
-                                bool with_headers, json_t **result, struct antag_fault *fault)
+static void asked_fini(struct asked *a)
 {
-    struct antag_writer params;
-    uint8_t *body = NULL;
-    size_t body_len = 0;
+    for (size_t i = 0; i < a->header_count; i++) {
+        free((char *)a->headers[i].name);
+        free((char *)a->headers[i].value);
+    }
+    free(a->headers);
+    free(a->body);
+}
+
+static enum antag_err take_asked(struct ctl *c, bool with_headers, struct asked *a,
+                                 struct antag_fault *fault)
+{
     enum antag_err err;
 
-    antag_writer_init(&params, ANTAG_FRAME_MAX);
-    antag_w_map(&params);
-    ctl_pairs(c, &params);
-    if (kind != NULL)
-        antag_w_kv_str(&params, "kind", kind);
-    if (with_headers && (err = add_headers(c, &params, fault)) != ANTAG_OK)
-        goto out;
-    err = ctl_read_body(ctl_args_get(&c->line, "--body"), &body, &body_len, fault);
-    if (err != ANTAG_OK)
-        goto out;
-    antag_w_kv_bin(&params, "body", (struct antag_slice){body, body_len});
-    antag_w_end(&params);
-    err = ctl_ask(c, CTL_AGENT, method, &params, NULL, 0, result, fault);
-out:
-    free(body);
-    antag_writer_fini(&params);
-    return err;
+    memset(a, 0, sizeof(*a));
+    if (with_headers && (err = take_headers(c, a, fault)) != ANTAG_OK)
+        return err;
+    return ctl_read_body(ctl_args_get(&c->line, "--body"), &a->body, &a->body_len, fault);
+}
+
+/* ---- sign and verify, as any payment service does it: by libantomagent */
+
+static enum antag_err open_client(struct ctl *c, struct antag_client **out,
+                                  struct antag_fault *fault)
+{
+    struct antag_client_conf conf = {.path = c->home.agent_sock, .timeout_ms = CTL_ANSWER_MS};
+
+    return antag_client_open(&conf, out, fault);
+}
+
+/* The library names the path and what the system said; here it is also known what to do. */
+static enum antag_err explain_fault(const struct ctl *c, enum antag_err err,
+                                    struct antag_fault *fault)
+{
+    char start[CTL_LINE_MAX];
+
+    if (err != ANTAG_ERR_UNREACHABLE)
+        return err;
+    ctl_start_text(c, start);
+    return ctl_unreachable(c->home.agent_sock, start, fault);
+}
+
+/* As the protocol has it. */
+static json_t *signed_json(const struct antag_signed *s)
+{
+    json_t *headers =
+        json_pack("{s:s, s:s, s:s, s:s}", "Client-Id", s->client_id, "Request-Time",
+                  s->request_time, "Signature", s->signature, "Content-Type", s->content_type);
+    json_t *o = json_pack("{s:o, s:s, s:i, s:i}", "headers", headers, "uri", s->uri, "version",
+                          (int)s->version, "key_version", (int)s->key_version);
+
+    if (s->agent_token[0] != '\0')
+        json_object_set_new(headers, "Agent-Token", json_string(s->agent_token));
+    if (s->url[0] != '\0')
+        json_object_set_new(o, "url", json_string(s->url));
+    if (s->record[0] != '\0')
+        json_object_set_new(o, "record", json_string(s->record));
+    return o;
 }
 
 enum antag_err ctl_run_sign(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
-    return ask_agent(c, "sign_request", NULL, false, result, fault);
+    struct antag_sign_call call = {.profile = ctl_args_get(&c->line, "APP/ENV"),
+                                   .method = ctl_args_get(&c->line, "METHOD"),
+                                   .uri = ctl_args_get(&c->line, "URI"),
+                                   .time = ctl_args_get(&c->line, "--time"),
+                                   .merchant = ctl_args_get(&c->line, "--merchant"),
+                                   .trace = ctl_args_get(&c->line, "--trace")};
+    struct antag_client *client = NULL;
+    struct antag_signed made;
+    struct asked a;
+    enum antag_err err;
+
+    if ((err = take_asked(c, false, &a, fault)) != ANTAG_OK ||
+        (err = open_client(c, &client, fault)) != ANTAG_OK)
+        goto out;
+    call.body = (struct antag_slice){a.body, a.body_len};
+    err = explain_fault(c, antag_client_sign(client, &call, &made, fault), fault);
+    if (err == ANTAG_OK)
+        *result = signed_json(&made);
+out:
+    antag_client_close(client);
+    asked_fini(&a);
+    return err;
+}
+
+typedef enum antag_err verify_fn(struct antag_client *c, const struct antag_verify_call *call,
+                                 struct antag_verified *out, struct antag_fault *fault);
+
+static enum antag_err verify(struct ctl *c, verify_fn *fn, json_t **result,
+                             struct antag_fault *fault)
+{
+    struct antag_verify_call call = {.profile = ctl_args_get(&c->line, "APP/ENV"),
+                                     .method = ctl_args_get(&c->line, "METHOD"),
+                                     .uri = ctl_args_get(&c->line, "URI"),
+                                     .max_age_ms = -1,
+                                     .trace = ctl_args_get(&c->line, "--trace")};
+    const char *max_age = ctl_args_get(&c->line, "--max-age-ms");
+    struct antag_client *client = NULL;
+    struct antag_verified got;
+    uint64_t number;
+    struct asked a;
+    enum antag_err err;
+
+    if (max_age != NULL && ctl_args_uint(max_age, &number))
+        call.max_age_ms = number < INT64_MAX ? (int64_t)number : INT64_MAX;
+    if ((err = take_asked(c, true, &a, fault)) != ANTAG_OK ||
+        (err = open_client(c, &client, fault)) != ANTAG_OK)
+        goto out;
+    call.body = (struct antag_slice){a.body, a.body_len};
+    call.headers = a.headers;
+    call.header_count = a.header_count;
+    err = explain_fault(c, fn(client, &call, &got, fault), fault);
+    if (err == ANTAG_OK && !got.verified)
+        err = antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "verified, and not verified");
+    if (err == ANTAG_OK)
+        *result = json_pack("{s:i, s:s, s:I}", "version", (int)got.version, "time", got.time,
+                            "age_ms", (json_int_t)got.age_ms);
+out:
+    antag_client_close(client);
+    asked_fini(&a);
+    return err;
 }
 
 enum antag_err ctl_run_verify_response(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
-    return ask_agent(c, "verify_response", NULL, true, result, fault);
+    return verify(c, antag_client_verify_response, result, fault);
 }
 
 enum antag_err ctl_run_verify_notification(struct ctl *c, json_t **result,
                                            struct antag_fault *fault)
 {
-    return ask_agent(c, "verify_notification", NULL, true, result, fault);
+    return verify(c, antag_client_verify_notification, result, fault);
+}
+
+/* ---- explain, which is for people: the library does not offer it */
+
+static enum antag_err ask_explain(struct ctl *c, const char *kind, json_t **result,
+                                  struct antag_fault *fault)
+{
+    bool with_headers = strcmp(kind, "sign") != 0;
+    struct antag_writer params;
+    struct asked a;
+    enum antag_err err;
+
+    antag_writer_init(&params, ANTAG_FRAME_MAX);
+    if ((err = take_asked(c, with_headers, &a, fault)) != ANTAG_OK)
+        goto out;
+    antag_w_map(&params);
+    ctl_pairs(c, &params);
+    antag_w_kv_str(&params, "kind", kind);
+    if (with_headers)
+        antag__write_headers(&params, a.headers, a.header_count);
+    antag_w_kv_bin(&params, "body", (struct antag_slice){a.body, a.body_len});
+    antag_w_end(&params);
+    err = ctl_ask(c, CTL_AGENT, "explain", &params, NULL, 0, result, fault);
+out:
+    asked_fini(&a);
+    antag_writer_fini(&params);
+    return err;
 }
 
 /* What was asked about would be refused: told as such, and in the exit status too. */
 static enum antag_err explain(struct ctl *c, const char *kind, json_t **result,
                               struct antag_fault *fault)
 {
-    enum antag_err err = ask_agent(c, "explain", kind, strcmp(kind, "sign") != 0, result, fault);
+    enum antag_err err = ask_explain(c, kind, result, fault);
     int64_t code;
 
     if (err == ANTAG_OK && ctl_json_int(*result, "code", &code))

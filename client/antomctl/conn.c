@@ -39,16 +39,31 @@ static enum antag_err timed_out(const struct exchange *x, const char *what)
                            what, (long long)(x->rq->timeout_ms / 1000));
 }
 
+static enum antag_err tell_unreachable(const char *path, const char *start, const char *why,
+                                       struct antag_fault *fault)
+{
+    if (strcmp(why, strerror(EACCES)) == 0 || strcmp(why, strerror(EPERM)) == 0)
+        return antag_fault_set(fault, ANTAG_ERR_UNREACHABLE, NULL,
+                               "this user may not reach %s (%s)", path, why);
+    return antag_fault_set(fault, ANTAG_ERR_UNREACHABLE, NULL,
+                           "nobody answers at %s (%s); start the agent: %s", path, why, start);
+}
+
+enum antag_err ctl_unreachable(const char *path, const char *start, struct antag_fault *fault)
+{
+    char why[ANTAG_FAULT_TEXT_MAX + 1];
+    const char *text = antag_fault_text(fault);
+    size_t len = strlen(path);
+
+    if (strncmp(text, path, len) == 0 && strncmp(text + len, ": ", 2) == 0)
+        text += len + 2;
+    (void)antag_slice_copy(antag_slice_of(text), why, sizeof(why));
+    return tell_unreachable(path, start, why, fault);
+}
+
 static enum antag_err unreachable(const struct exchange *x, int code)
 {
-    const char *path = x->rq->path;
-
-    if (code == EACCES || code == EPERM)
-        return antag_fault_set(x->fault, ANTAG_ERR_UNREACHABLE, NULL,
-                               "this user may not reach %s (%s)", path, strerror(code));
-    return antag_fault_set(x->fault, ANTAG_ERR_UNREACHABLE, NULL,
-                           "nobody answers at %s (%s); start the agent: %s", path, strerror(code),
-                           x->rq->start);
+    return tell_unreachable(x->rq->path, x->rq->start, strerror(code), x->fault);
 }
 
 /* Wait until the socket can do `events`. errors: TIMEOUT, IO. */

@@ -26,4 +26,7 @@ struct ctl_request {
 ANTAG_MUST_CHECK enum antag_err ctl_conn_ask(const struct ctl_request *rq, json_t **result,
                                              struct antag_fault *fault);
 
+/* libantomagent's UNREACHABLE ("PATH: WHY") in `fault`, as ctl_conn_ask tells it. Returns UNREACHABLE. */
+enum antag_err ctl_unreachable(const char *path, const char *start, struct antag_fault *fault);
+
 #endif

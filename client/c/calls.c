@@ -1,5 +1,6 @@
 /* calls: params written, results read. */
 #include <string.h>
+#include <strings.h>
 
 #include "client/c/wire.h"
 #include "proto/params.h"
@@ -51,6 +52,43 @@ void antag__write_sign(struct antag_writer *w, const void *call, int64_t deadlin
     antag_w_end(w);
 }
 
+static bool same_name(const struct antag_header *a, const struct antag_header *b)
+{
+    return strcasecmp(a->name, b->name) == 0;
+}
+
+/* Given twice, it is a list under its first name: whether that is allowed the agent decides. */
+static void write_header(struct antag_writer *w, const struct antag_header *h, size_t count,
+                         size_t i)
+{
+    size_t again = 0;
+
+    for (size_t k = 0; k < i; k++)
+        if (same_name(&h[k], &h[i]))
+            return; /* written with that one */
+    for (size_t k = i + 1; k < count; k++)
+        again += same_name(&h[k], &h[i]);
+    antag_w_key(w, h[i].name);
+    if (again == 0) {
+        antag_w_str(w, h[i].value);
+        return;
+    }
+    antag_w_array(w);
+    for (size_t k = i; k < count; k++)
+        if (same_name(&h[k], &h[i]))
+            antag_w_str(w, h[k].value);
+    antag_w_end(w);
+}
+
+void antag__write_headers(struct antag_writer *w, const struct antag_header *h, size_t count)
+{
+    antag_w_key(w, "headers");
+    antag_w_map(w);
+    for (size_t i = 0; i < count; i++)
+        write_header(w, h, count, i);
+    antag_w_end(w);
+}
+
 void antag__write_verify(struct antag_writer *w, const void *call, int64_t deadline_ms)
 {
     const struct antag_verify_call *v = call;
@@ -60,11 +98,7 @@ void antag__write_verify(struct antag_writer *w, const void *call, int64_t deadl
     put_text(w, "method", v->method);
     put_text(w, "uri", v->uri);
     antag_w_kv_bin(w, "body", v->body);
-    antag_w_key(w, "headers");
-    antag_w_map(w);
-    for (size_t i = 0; i < v->header_count; i++)
-        antag_w_kv_str(w, v->headers[i].name, v->headers[i].value);
-    antag_w_end(w);
+    antag__write_headers(w, v->headers, v->header_count);
     if (v->max_age_ms >= 0)
         antag_w_kv_int(w, "max_age_ms", v->max_age_ms);
     put_text(w, "trace", v->trace);

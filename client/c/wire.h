@@ -77,6 +77,8 @@ bool antag__wire_wants_write(const struct antag__wire *w);
 int64_t antag__wire_due_ms(const struct antag__wire *w); /* monotonic; -1: none */
 
 /* ---- calls.c */
+/* The member `headers` of a verify; antomctl needs it for explain, which the library does not offer. */
+void antag__write_headers(struct antag_writer *w, const struct antag_header *h, size_t count);
 antag__write antag__write_hello, antag__write_sign, antag__write_verify, antag__write_health;
 ANTAG_MUST_CHECK enum antag_err antag__check_sign(const struct antag_sign_call *call,
                                                   struct antag_fault *fault);

@@ -94,13 +94,34 @@ def test_sent(line, method, params):
     assert [(a.sock, a.method, a.params, a.files) for a in asked] == [("staff.sock", method, params, [])]
 
 
+SIGNED = {"headers": {"Client-Id": "C", "Request-Time": "T", "Signature": "S", "Content-Type": "J"}, "uri": "/x?y=1",
+          "version": 2, "key_version": 3}
+
+
+def test_sign_json():
+    for result in (SIGNED, {**SIGNED, "url": "https://g/x", "record": "soft:7"},
+                   {**SIGNED, "headers": {**SIGNED["headers"], "Agent-Token": "A"}}):
+        done, _ = ask(answers({**result, "more": 1}), "--json", "sign", "a/b", "POST", "/", "--body", "-")
+        assert done.returncode == 0 and json.loads(done.stdout) == result
+
+
+@pytest.mark.parametrize("lacks", ["Client-Id", "Request-Time", "Signature", "Content-Type", "uri", "version"])
+def test_half_an_answer_is_none(lacks):
+    """What lacks a part is not shown at all."""
+    result = {k: v for k, v in SIGNED.items() if k != lacks}
+    result["headers"] = {k: v for k, v in SIGNED["headers"].items() if k != lacks}
+    done, _ = ask(answers(result), "sign", "a/b", "POST", "/", "--body", "-")
+    assert done.returncode != 0 and done.stdout == b"" and b"BAD_FRAME" in done.stderr
+
+
 def test_sign_is_an_ordinary_caller(tmp_path):
     body = tmp_path / "body"
     body.write_bytes(b"\x00\xff\r\n{}")
     line = ["sign", "a/b", "POST", "/x?y=1", "--body", str(body), "--time", "T", "--merchant", "M"]
-    done, asked = ask(answers({"headers": {"Client-Id": "C", "Signature": "S"}, "uri": "/x?y=1", "url": "https://g/x"}),
-                      *line)
-    assert done.stdout == b"Client-Id: C\nSignature: S\n\nuri: /x?y=1\nurl: https://g/x\n"
+    done, asked = ask(answers({**SIGNED, "url": "https://g/x", "record": "soft:7"}), *line)
+    assert done.stdout == (b"Client-Id: C\nRequest-Time: T\nSignature: S\nContent-Type: J\n\n"
+                           b"uri: /x?y=1\nurl: https://g/x\nrecord: soft:7\n")
+    assert 0 < asked[0].params.pop("deadline_ms") <= 30000
     assert asked[0].sock == "agent.sock" and asked[0].method == "sign_request"
     assert asked[0].params == {"profile": "a/b", "method": "POST", "uri": "/x?y=1", "time": "T", "merchant": "M",
                                "body": b"\x00\xff\r\n{}"}
@@ -115,6 +136,7 @@ def test_verify_headers(kind):
     done, asked = ask(answers({"version": 2, "time": "2023", "age_ms": 1234}), *line, input=b"body\n")
     assert done.stdout == b"verified: signed by Antom, with its key version 2\ntime: 2023\nage: 1.234 s\n"
     assert asked[0].method == f"verify_{kind}"
+    assert 0 < asked[0].params.pop("deadline_ms") <= 30000
     assert asked[0].params == {
         "profile": "a/b", "method": "POST", "uri": "/n", "max_age_ms": 5, "body": b"body\n",
         "headers": {"Client-Id": "C", "X": "a b", "empty": "", "Set": ["1", "2"], "T": "12:30"}}
@@ -127,7 +149,7 @@ def test_header_form(header):
 
 
 def test_body_limit():
-    done, asked = ask(answers({"headers": {}}), "sign", "a/b", "POST", "/", "--body", "-", input=b"x" * (1 << 20))
+    done, asked = ask(answers(SIGNED), "sign", "a/b", "POST", "/", "--body", "-", input=b"x" * (1 << 20))
     assert done.returncode == 0 and len(asked[0].params["body"]) == 1 << 20
     done, asked = ask(answers({}), "sign", "a/b", "POST", "/", "--body", "-", input=b"x" * ((1 << 20) + 1))
     assert done.returncode == 2 and b"BAD_PARAM" in done.stderr and b"1048576" in done.stderr and not asked
