@@ -169,7 +169,7 @@ def test_slow_device(tmp_path):
         a.start()
         a.make_profiles()
         answered, waiting = [sign(a, SANDBOX)["record"]], []
-        still = 4 * SLOW
+        still = 3 + SLOW
         with standing_still(a, still):
             began = time.monotonic()
             threads = [threading.Thread(target=lambda: waiting.append(sign(a, SANDBOX)["record"])) for _ in range(20)]

@@ -138,7 +138,7 @@ def test_rate_of_a_profile():
         c.send_raw(signs(range(40)))
         answers = [c.recv_message() for _ in range(40)]
         refused = [m for m in answers if m[2] is not None]
-        assert 40 - len(refused) <= 5 + 5 * (time.monotonic() - began) + 1 and len(refused) >= 20
+        assert 40 - len(refused) <= 5 + 5 * (time.monotonic() - began) + 1 and len(refused) >= 10
         assert busy(refused) and "keyring soft lets one profile (profile_rate)" in refused[0][2]["message"]
         assert max(m[2]["retry_after_ms"] for m in refused) <= 200
         c.send_raw(request(50, "sign_request", sign_params("second/sandbox")))  # another has its own
