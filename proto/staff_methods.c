@@ -7,6 +7,7 @@
 #define SCENARIOS   16
 #define OPS         3
 #define METHODS     16
+#define STAFF_ROLES 3
 
 #define TEXT(type, member, required, max) ANTAG_FIELD(type, member, TEXT, required, 1, max, 0)
 #define UINT(type, member, required, min, max)                                                     \
@@ -110,6 +111,22 @@ static const struct antag_field grant_id_fields[] = {
     UINT(struct antag_grant_id_params, grant, true, 1, INT64_MAX),
 };
 
+static const struct antag_field staff_add_fields[] = {
+    UINT(struct antag_staff_add_params, uid, true, 0, ID_MAX),
+    ANTAG_FIELD(struct antag_staff_add_params, roles, TEXTS, true, 1, STAFF_ROLES, WORD_MAX),
+    TEXT(struct antag_staff_add_params, mail, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field staff_set_fields[] = {
+    UINT(struct antag_staff_set_params, uid, true, 0, ID_MAX),
+    ANTAG_FIELD(struct antag_staff_set_params, roles, TEXTS, false, 1, STAFF_ROLES, WORD_MAX),
+    TEXT(struct antag_staff_set_params, mail, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field staff_uid_fields[] = {
+    UINT(struct antag_staff_uid_params, uid, true, 0, ID_MAX),
+};
+
 static const struct antag_field registry_confirm_fields[] = {
     UINT(struct antag_registry_confirm_params, record_epoch, true, 1, INT64_MAX),
     TEXT(struct antag_registry_confirm_params, reason, true, ANTAG_TEXT_MAX),
@@ -138,6 +155,9 @@ static const struct antag_field registry_confirm_fields[] = {
 #define FIELDS_fence_id         SPEC(fence_id)
 #define FIELDS_grant_add        SPEC(grant_add)
 #define FIELDS_grant_id         SPEC(grant_id)
+#define FIELDS_staff_add        SPEC(staff_add)
+#define FIELDS_staff_set        SPEC(staff_set)
+#define FIELDS_staff_uid        SPEC(staff_uid)
 #define FIELDS_registry_confirm SPEC(registry_confirm)
 
 static const struct antag_staff_method_row rows[] = {

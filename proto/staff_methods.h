@@ -44,6 +44,9 @@
  *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
  *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
  *                    paths: [TEXT], query, max_body, rate, burst}
+ *   staff_add       {uid, roles, mail?} -> STAFF     staff_set {uid, roles?, mail?} -> STAFF
+ *   staff_list      {} -> {staff: [STAFF]}        staff_remove {uid} -> STAFF
+ *                    STAFF: {uid, roles: [viewer|officer|approver], mail}
  *   registry_confirm {record_epoch, reason} -> {epoch}
  *                    a registry that is older than the record (status: record_epoch) is the right one
  *                    all the same; live profiles sign again
@@ -85,6 +88,10 @@
     R(grant_add, grant_add, false, OFFICER, 0)                                                     \
     R(grant_list, profile_opt, false, VIEWER, 0)                                                   \
     R(grant_remove, grant_id, false, OFFICER, 0)                                                   \
+    R(staff_add, staff_add, false, OFFICER, 0)                                                     \
+    R(staff_set, staff_set, false, OFFICER, 0)                                                     \
+    R(staff_list, none, false, VIEWER, 0)                                                          \
+    R(staff_remove, staff_uid, false, OFFICER, 0)                                                  \
     R(registry_confirm, registry_confirm, false, OFFICER, 0)                                       \
     R(lock, none, false, OFFICER, 0)                                                               \
     R(unlock, none, true, OFFICER, 1)
@@ -155,6 +162,19 @@ struct antag_grant_add_params {
     struct antag_opt_uint uid, gid, max_body, rate, burst;
     struct antag_opt_value ops, methods, paths; /* texts */
     struct antag_opt_bool query;
+};
+struct antag_staff_add_params {
+    struct antag_opt_uint uid;
+    struct antag_opt_value roles; /* texts */
+    struct antag_opt_slice mail;
+};
+struct antag_staff_set_params {
+    struct antag_opt_uint uid;
+    struct antag_opt_value roles; /* texts */
+    struct antag_opt_slice mail;
+};
+struct antag_staff_uid_params {
+    struct antag_opt_uint uid;
 };
 struct antag_registry_confirm_params {
     struct antag_opt_uint record_epoch;

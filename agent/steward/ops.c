@@ -1,4 +1,5 @@
 #include "agent/steward/ops.h"
+#include "agent/steward/render.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,11 @@ static const unsigned lane_threads[LANE_COUNT] = {
 
 /* what is not named here is quick */
 static const enum lane lanes[ANTAG_STAFF_METHOD_COUNT] = {
-    [ANTAG_STAFF_key_suspend] = LANE_STOP,   [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
-    [ANTAG_STAFF_grant_remove] = LANE_STOP,  [ANTAG_STAFF_lock] = LANE_STOP,
-    [ANTAG_STAFF_key_generate] = LANE_LONG,  [ANTAG_STAFF_key_import] = LANE_LONG,
-    [ANTAG_STAFF_antom_key_add] = LANE_LONG, [ANTAG_STAFF_unlock] = LANE_LONG,
+    [ANTAG_STAFF_key_suspend] = LANE_STOP,  [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
+    [ANTAG_STAFF_grant_remove] = LANE_STOP, [ANTAG_STAFF_lock] = LANE_STOP,
+    [ANTAG_STAFF_staff_remove] = LANE_STOP, [ANTAG_STAFF_key_generate] = LANE_LONG,
+    [ANTAG_STAFF_key_import] = LANE_LONG,   [ANTAG_STAFF_antom_key_add] = LANE_LONG,
+    [ANTAG_STAFF_unlock] = LANE_LONG,
 };
 
 typedef enum antag_err op_fn(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -62,13 +64,6 @@ static bool has_role(unsigned roles, enum antag_staff_role needed)
     return (roles & (unsigned)needed) != 0 || (needed == ANTAG_ROLE_VIEWER && roles != 0);
 }
 
-static const char *role_name(enum antag_staff_role role)
-{
-    return role == ANTAG_ROLE_OFFICER    ? "officer"
-           : role == ANTAG_ROLE_APPROVER ? "approver"
-                                         : "viewer";
-}
-
 /* While the registry is closed its word on enrolment is missing or may be old: root and the owner of the
  * home may then do what opens it. */
 static bool is_trusted_while_closed(struct ag_steward *st, uint32_t uid)
@@ -89,7 +84,7 @@ enum antag_err ag_task_permits(struct ag_steward *st, uint32_t uid,
     if (!has_role(roles, row->who) && !(closed && is_trusted_while_closed(st, uid)))
         return antag_fault_set(fault, ANTAG_ERR_NOT_STAFF, NULL,
                                "%s needs the staff role %s, which uid %u has not", row->name,
-                               role_name(row->who), (unsigned)uid);
+                               ag_staff_role_name(row->who), (unsigned)uid);
     return ANTAG_OK;
 }
 

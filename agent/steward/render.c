@@ -151,6 +151,41 @@ void ag_render_antom_key(struct antag_writer *w, const struct ag_book *b, const 
     antag_w_end(w);
 }
 
+const char *ag_staff_role_name(enum antag_staff_role role)
+{
+    switch (role) {
+    case ANTAG_ROLE_VIEWER:
+        return "viewer";
+    case ANTAG_ROLE_OFFICER:
+        return "officer";
+    case ANTAG_ROLE_APPROVER:
+        return "approver";
+    }
+    return "";
+}
+
+unsigned ag_staff_role_of(struct antag_slice name)
+{
+    for (unsigned role = ANTAG_ROLE_VIEWER; role <= ANTAG_ROLE_APPROVER; role *= 2)
+        if (antag_slice_is(name, ag_staff_role_name((enum antag_staff_role)role)))
+            return role;
+    return 0;
+}
+
+void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s)
+{
+    antag_w_map(w);
+    antag_w_kv_uint(w, "uid", s->uid);
+    antag_w_key(w, "roles");
+    antag_w_array(w);
+    for (unsigned role = ANTAG_ROLE_VIEWER; role <= ANTAG_ROLE_APPROVER; role *= 2)
+        if ((s->roles & role) != 0)
+            antag_w_str(w, ag_staff_role_name((enum antag_staff_role)role));
+    antag_w_end(w);
+    antag_w_kv_str(w, "mail", s->mail);
+    antag_w_end(w);
+}
+
 void ag_render_fence(struct antag_writer *w, const struct ag_book *b, const struct ag_row_fence *f)
 {
     antag_w_map(w);

@@ -4,6 +4,7 @@
 
 #include "agent/steward/book.h"
 #include "agent/steward/life.h"
+#include "proto/staff_methods.h"
 #include "proto/writer.h"
 
 void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct ag_row_app *a);
@@ -14,6 +15,10 @@ void ag_render_key(struct antag_writer *w, const struct ag_book *b, const struct
                    const struct ag_row_key *k, bool self_tested, const char *public_key);
 void ag_render_antom_key(struct antag_writer *w, const struct ag_book *b, const struct ag_life *l,
                          const struct ag_row_antom_key *k, const char *warning);
+void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s);
+/* Name of a single staff role, and back; "" and 0: none. */
+const char *ag_staff_role_name(enum antag_staff_role role);
+unsigned ag_staff_role_of(struct antag_slice name);
 void ag_render_fence(struct antag_writer *w, const struct ag_book *b, const struct ag_row_fence *f);
 void ag_render_grant(struct antag_writer *w, const struct ag_book *b, const struct ag_grant *g);
 

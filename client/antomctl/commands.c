@@ -54,6 +54,14 @@
     {                                                                                              \
         "--trace", "TEXT", CTL_TEXT, false, "trace", "text that goes into the log and the record"  \
     }
+#define STAFF_UID                                                                                  \
+    {                                                                                              \
+        "--uid", "N", CTL_UINT, true, "uid", "user id on this host"                                \
+    }
+#define STAFF_MAIL                                                                                 \
+    {                                                                                              \
+        "--mail", "ADDRESS", CTL_TEXT, false, "mail", "their mailbox"                              \
+    }
 #define VERIFY_OPTIONS                                                                             \
     ARGS({"--header", "'NAME: VALUE'", CTL_TEXTS, false, NULL,                                     \
           "a header as it was received; may be repeated; none: the message is unsigned"},          \
@@ -391,6 +399,45 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_grant,
         .help = "Take a grant away",
         .example = "grant remove 3",
+    },
+    {
+        .words = "staff add",
+        .options = ARGS(STAFF_UID,
+                        {"--role", "viewer|officer|approver", CTL_LIST, true, "roles",
+                         "what they may do; may be repeated"},
+                        STAFF_MAIL),
+        .method = "staff_add",
+        .view = &ctl_view_person,
+        .help = "Enrol a person: viewers look, officers change and stop, approvers approve",
+        .notes = "An approver needs a mailbox of their own.",
+        .example = "staff add --uid 1001 --role officer --mail alice@example.com",
+    },
+    {
+        .words = "staff list",
+        .method = "staff_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_staff,
+        .help = "Who is enrolled, and for what",
+        .example = "staff list",
+    },
+    {
+        .words = "staff set",
+        .options = ARGS(STAFF_UID,
+                        {"--role", "viewer|officer|approver", CTL_LIST, false, "roles",
+                         "all that they may do from now on; may be repeated"},
+                        STAFF_MAIL),
+        .method = "staff_set",
+        .view = &ctl_view_person,
+        .help = "Change a person's roles or mailbox; what is not given stays",
+        .example = "staff set --uid 1001 --role officer --role approver",
+    },
+    {
+        .words = "staff remove",
+        .options = ARGS(STAFF_UID),
+        .method = "staff_remove",
+        .view = &ctl_view_person,
+        .help = "Take a person's enrolment away, at once",
+        .example = "staff remove --uid 1001",
     },
     {
         .words = "sign",

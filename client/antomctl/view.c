@@ -135,6 +135,15 @@ static void put_age(FILE *out, int64_t ms)
     (void)fputs(ms > 0 ? text : ms == 0 ? "any age" : "as the policy says", out);
 }
 
+static void put_user(FILE *out, int64_t uid)
+{
+    struct passwd pw, *found = NULL;
+    char room[4096];
+
+    if (getpwuid_r((uid_t)uid, &pw, room, sizeof(room), &found) == 0 && found != NULL)
+        (void)fputs(pw.pw_name, out);
+}
+
 static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
 {
     char text[CTL_TIME_MAX];
@@ -156,6 +165,9 @@ static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
         break;
     case CTL_AS_BYTES:
         (void)fprintf(out, n == 0 ? "no limit of its own" : "%" PRId64 " bytes", n);
+        break;
+    case CTL_AS_USER:
+        put_user(out, n);
         break;
     default:
         (void)fprintf(out, "%" PRId64, n);

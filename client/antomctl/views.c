@@ -206,6 +206,20 @@ const struct ctl_view ctl_view_fences = {
     .empty_next = NULL,
 };
 
+/* ---- staff */
+
+#define STAFF_COLUMNS(U, N, R, M)                                                                  \
+    COLUMNS({U, "uid", CTL_AS_INT}, {N, "uid", CTL_AS_USER}, {R, "roles", CTL_AS_LINES},           \
+            {M, "mail", CTL_AS_TEXT})
+
+const struct ctl_view ctl_view_person = {.columns = STAFF_COLUMNS("uid", "user", "roles", "mail")};
+
+const struct ctl_view ctl_view_staff = {
+    .list = "staff",
+    .columns = STAFF_COLUMNS("UID", "USER", "ROLES", "MAIL"),
+    .empty = "Nobody is enrolled.", /* which the agent does not let happen */
+};
+
 /* ---- the registry */
 
 const struct ctl_view ctl_view_confirmed = {.columns = COLUMNS({"epoch", "epoch", CTL_AS_INT})};

@@ -79,6 +79,7 @@
     R(NOT_READY, 315, STATE, "the agent is starting")                                              \
     R(AUDIT, 316, STATE, "the record cannot be written")                                           \
     R(ROLLED_BACK, 317, STATE, "the registry is older than the record says")                       \
+    R(LAST_OFFICER, 318, STATE, "without another officer nothing could be changed any more")       \
     /* verify: the message is not proven; never a result */                                        \
     R(UNSIGNED, 400, VERIFY, "the message carries no signature and proves nothing")                \
     R(HALF_SIGNED, 401, VERIFY, "one of client id, time and signature is missing")                 \

@@ -82,6 +82,11 @@ SENT = [
      {"profile": "a/live", "uid": 5, "ops": ["sign"], "rate": 20, "burst": 5}),
     ("grant list", "grant_list", {}),
     ("grant remove 4", "grant_remove", {"grant": 4}),
+    ("staff add --uid 5 --role officer --role viewer --mail a@b.c", "staff_add",
+     {"uid": 5, "roles": ["officer", "viewer"], "mail": "a@b.c"}),
+    ("staff list", "staff_list", {}),
+    ("staff set --uid 5 --role approver,officer", "staff_set", {"uid": 5, "roles": ["approver", "officer"]}),
+    ("staff remove --uid 5", "staff_remove", {"uid": 5}),
     ("lock", "lock", {}),
 ]
 

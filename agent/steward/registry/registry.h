@@ -141,7 +141,7 @@ struct ag_row_deed {
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, intent, deed:  ag_registry_delete_K(r, id, fault).
+ * and for grant, fence, staff, intent, deed:  ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
  * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
@@ -171,6 +171,8 @@ AG_REGISTRY_KIND(grant, struct ag_grant)
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
                                                          struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_fence(struct ag_registry *r, uint64_t id,
+                                                         struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_staff(struct ag_registry *r, uint64_t id,
                                                          struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
                                                           struct antag_fault *fault);

@@ -413,6 +413,12 @@ enum antag_err ag_registry_delete_fence(struct ag_registry *r, uint64_t id,
     return ag_rows_delete(r, AG_KIND_FENCE, id, fault);
 }
 
+enum antag_err ag_registry_delete_staff(struct ag_registry *r, uint64_t id,
+                                        struct antag_fault *fault)
+{
+    return ag_rows_delete(r, AG_KIND_STAFF, id, fault);
+}
+
 enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
                                          struct antag_fault *fault)
 {
