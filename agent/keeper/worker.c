@@ -10,7 +10,6 @@
 
 #include "agent/keeper/worker_internal.h"
 #include "agent/lib/clock.h"
-#include "agent/lib/sched.h"
 
 #define EVENTS_AT_ONCE 8
 #define END_EVENT      UINT64_MAX       /* epoll data of the descriptor that ends the threads */
@@ -111,7 +110,6 @@ static void *worker_main(void *arg)
     struct epoll_event events[EVENTS_AT_ONCE];
     bool draining = false;
 
-    ag_sched_let_others_in();
     while (!atomic_load(&ws->stopping)) {
         int n = epoll_wait(w->epoll_fd, events, EVENTS_AT_ONCE, sleep_ms(w, draining));
 
