@@ -104,9 +104,9 @@ static void describe(const struct ag_row_staff *row, char *out, size_t size)
              row->mail[0] != '\0' ? ", " : "", row->mail);
 }
 
-/* Writes the row, or takes it away, with its deed. */
+/* Writes the row, or takes it away, with its deed. *epoch: of the commit. */
 static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct ag_row_staff *row,
-                            bool gone, struct antag_fault *fault)
+                            bool gone, uint64_t *epoch, struct antag_fault *fault)
 {
     char said[ANTAG_TEXT_MAX + 80];
     enum antag_err err;
@@ -120,7 +120,10 @@ static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct a
         return err;
     err = gone ? ag_registry_delete_staff(t->st->reg, row->id, fault)
                : ag_registry_put_staff(t->st->reg, row, fault);
-    return err == ANTAG_OK ? ag_txn_commit(t, fault) : err;
+    if (err == ANTAG_OK)
+        err = ag_txn_commit(t, fault);
+    *epoch = t->epoch;
+    return err;
 }
 
 enum antag_err ag_op_staff_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -129,6 +132,7 @@ enum antag_err ag_op_staff_add(struct ag_steward *st, struct ag_task *op, struct
     const struct antag_staff_add_params *p = op->params;
     struct ag_row_staff row = {.uid = (uint32_t)p->uid.v};
     struct ag_txn t = {0};
+    uint64_t epoch = 0;
     enum antag_err err;
 
     if (row.uid == AG_UID_STRANGER)
@@ -147,11 +151,11 @@ enum antag_err ag_op_staff_add(struct ag_steward *st, struct ag_task *op, struct
     else if (t.book->staff_count >= AG_ENROLLED_MAX)
         err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
                               "%d people are enrolled, no more can be", AG_ENROLLED_MAX);
-    if (err == ANTAG_OK && (err = store(&t, op, &row, false, fault)) == ANTAG_OK)
+    if (err == ANTAG_OK && (err = store(&t, op, &row, false, &epoch, fault)) == ANTAG_OK)
         ag_render_staff(w, &row);
 out:
     ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, t.epoch, false, fault);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
 }
 
 enum antag_err ag_op_staff_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -160,6 +164,7 @@ enum antag_err ag_op_staff_set(struct ag_steward *st, struct ag_task *op, struct
     const struct antag_staff_set_params *p = op->params;
     struct ag_row_staff row;
     struct ag_txn t = {0};
+    uint64_t epoch = 0;
     enum antag_err err;
 
     if (!p->roles.set && !p->mail.set)
@@ -169,11 +174,11 @@ enum antag_err ag_op_staff_set(struct ag_steward *st, struct ag_task *op, struct
         (p->roles.set && (err = take_roles(&p->roles, &row.roles, fault)) != ANTAG_OK) ||
         (p->mail.set && (err = take_mail(p->mail.v, &row, fault)) != ANTAG_OK))
         goto out;
-    if ((err = store(&t, op, &row, false, fault)) == ANTAG_OK)
+    if ((err = store(&t, op, &row, false, &epoch, fault)) == ANTAG_OK)
         ag_render_staff(w, &row);
 out:
     ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, t.epoch, false, fault);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
 }
 
 enum antag_err ag_op_staff_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -182,16 +187,17 @@ enum antag_err ag_op_staff_remove(struct ag_steward *st, struct ag_task *op, str
     const struct antag_staff_uid_params *p = op->params;
     struct ag_row_staff row;
     struct ag_txn t = {0};
+    uint64_t epoch = 0;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
         (err = need(t.book, p->uid.v, &row, fault)) != ANTAG_OK)
         goto out;
-    if ((err = store(&t, op, &row, true, fault)) == ANTAG_OK)
+    if ((err = store(&t, op, &row, true, &epoch, fault)) == ANTAG_OK)
         ag_render_staff(w, &row);
 out:
     ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, t.epoch, false, fault);
+    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
 }
 
 enum antag_err ag_op_staff_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,

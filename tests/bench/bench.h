@@ -79,6 +79,7 @@ struct offered {
     double good_rate;                /* answers with a result, a second */
     double busy_p50_us, busy_p99_us; /* from sending to BUSY */
     double good_p50_us, good_p99_us;
+    double client_cores, role_cores[ROLE_COUNT]; /* CPU time a second, in cores */
 };
 /* The depth of `l` is not looked at. False: an answer was another refusal, or the agent went away. */
 bool offer_run(const struct load *l, double rate, unsigned ms, struct offered *out);

@@ -34,6 +34,7 @@ struct figures {
     double v[ROW_IDS][ROUNDS_MAX];   /* p99 us; of CAPACITY and OVERLOAD the rate */
     double p50[ROW_IDS][ROUNDS_MAX]; /* us; of OVERLOAD of BUSY */
     double busy_p99[ROUNDS_MAX], good_p99[ROUNDS_MAX];
+    double cores[ROW_IDS][1 + ROLE_COUNT][ROUNDS_MAX]; /* of the client, then of each role */
 };
 struct crowd {
     struct options o;
@@ -127,8 +128,11 @@ static bool run_capacity(struct crowd *c, unsigned ms, struct sample *out)
 /* Beside each other, so that what disturbs the machine disturbs both. */
 static bool run_overload(struct crowd *c, unsigned ms, size_t round)
 {
-    struct load l = {
-        .socket = c->o.socket, .op = OP_SIGN, .calls = &c->calls, .connections = CONNS};
+    struct load l = {.socket = c->o.socket,
+                     .agent = c->o.agent,
+                     .op = OP_SIGN,
+                     .calls = &c->calls,
+                     .connections = CONNS};
     struct sample cap;
     struct offered got;
 
@@ -139,6 +143,12 @@ static bool run_overload(struct crowd *c, unsigned ms, size_t round)
     c->f.p50[OVERLOAD][round] = got.busy_p50_us;
     c->f.busy_p99[round] = got.busy_p99_us;
     c->f.good_p99[round] = got.good_p99_us;
+    c->f.cores[CAPACITY][0][round] = cap.client_us * cap.rate / 1e6;
+    c->f.cores[OVERLOAD][0][round] = got.client_cores;
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        c->f.cores[CAPACITY][1 + i][round] = cap.role_us[i] * cap.rate / 1e6;
+        c->f.cores[OVERLOAD][1 + i][round] = got.role_cores[i];
+    }
     return true;
 }
 
@@ -202,6 +212,18 @@ static void print(const struct crowd *c)
            median(f->v[CAPACITY], n), median(f->v[OVERLOAD], n), OFFERED,
            median_ratio(f->v[OVERLOAD], f->v[CAPACITY], n), median(f->p50[OVERLOAD], n),
            median(f->busy_p99, n), median(f->good_p99, n) / 1e3);
+}
+
+/* Where the processors' time goes: what the sending and the refusing take, the signing lacks. */
+static void print_cores(const struct crowd *c)
+{
+    size_t n = c->o.rounds;
+
+    printf("\n%-36s%9s%9s%9s\n", "cores in use", "client", "front", "keeper");
+    for (int i = CAPACITY; i <= OVERLOAD; i++)
+        printf("%-36s%9.2f%9.2f%9.2f\n", i == CAPACITY ? "as many as can be" : "twice as many",
+               median(c->f.cores[i][0], n), median(c->f.cores[i][1 + ROLE_FRONT], n),
+               median(c->f.cores[i][1 + ROLE_KEEPER], n));
 }
 
 static bool write_json(const struct crowd *c)
@@ -290,7 +312,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; good && i < c.o.rounds; i++)
         good = run_round(&c, c.o.ms, i);
     EVP_PKEY_free(key);
-    if (good)
+    if (good) {
         print(&c);
+        print_cores(&c);
+    }
     return good && write_json(&c) ? 0 : 1;
 }

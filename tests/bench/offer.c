@@ -138,6 +138,24 @@ static void fill(struct run *r)
     o->busy_p99_us = quantile(r->busy_us, o->busy < TIMES_MAX ? o->busy : TIMES_MAX, 0.99);
 }
 
+/* CPU time of everybody while it was offered. */
+static bool offer_measured(struct run *r, int ep, double rate, unsigned ms)
+{
+    struct cpu before, after;
+    double began = now_us(), cpu = thread_cpu_us(), took;
+
+    if (!cpu_of_roles(r->l->agent, &before))
+        return fail(r->l->socket, "the agent's roles are not there");
+    offer(r, ep, rate, ms);
+    took = now_us() - began;
+    r->out->client_cores = (thread_cpu_us() - cpu) / took;
+    if (!cpu_of_roles(r->l->agent, &after))
+        return fail(r->l->socket, "the agent's roles are not there any more");
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        r->out->role_cores[i] = (after.us[i] - before.us[i]) / took;
+    return true;
+}
+
 bool offer_run(const struct load *l, double rate, unsigned ms, struct offered *out)
 {
     int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -153,7 +171,7 @@ bool offer_run(const struct load *l, double rate, unsigned ms, struct offered *o
     if (!r.failed)
         r.failed = !open_all(&r, ep);
     if (!r.failed)
-        offer(&r, ep, rate, ms);
+        r.failed = !offer_measured(&r, ep, rate, ms) || r.failed;
     if (!r.failed)
         fill(&r);
     for (unsigned i = 0; r.conns != NULL && i < l->connections; i++)
