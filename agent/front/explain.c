@@ -422,21 +422,15 @@ void ag_explain_result_write(struct antag_writer *w, const struct antag_explain_
 enum antag_err ag_explain_pass(struct ag_explain_gate *g, size_t body_len, int64_t now_ms,
                                struct antag_fault *fault)
 {
-    int64_t most = AG_EXPLAIN_BURST * 1000,
-            price = 1000 + 1000 * (int64_t)(body_len / AG_EXPLAIN_SHARE),
-            gone = g->at_ms == 0 || now_ms - g->at_ms > 10000 ? 10000 : now_ms - g->at_ms;
+    static const struct ag_bucket bucket = {AG_EXPLAIN_RATE, AG_EXPLAIN_BURST};
+    uint32_t price = 1 + (uint32_t)(body_len / AG_EXPLAIN_SHARE);
+    int64_t wait_ns;
 
-    g->left_m += gone * AG_EXPLAIN_RATE;
-    if (g->left_m > most)
-        g->left_m = most;
-    g->at_ms = now_ms;
-    if (g->left_m >= price) {
-        g->left_m -= price;
+    if (ag_bucket_take(&bucket, price, now_ms * 1000000, &g->full_at_ns, &wait_ns))
         return ANTAG_OK;
-    }
     antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
                     "at most %d explanations a second are made, fewer of large bodies",
                     AG_EXPLAIN_RATE);
-    fault->retry_after_ms = (price - g->left_m + AG_EXPLAIN_RATE - 1) / AG_EXPLAIN_RATE;
+    fault->retry_after_ms = (wait_ns + 999999) / 1000000;
     return ANTAG_ERR_BUSY;
 }

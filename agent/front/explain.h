@@ -37,8 +37,7 @@ void ag_explain_result_write(struct antag_writer *w, const struct antag_explain_
 #define AG_EXPLAIN_RATE  20
 #define AG_EXPLAIN_SHARE (64 * 1024)
 struct ag_explain_gate {
-    int64_t at_ms;  /* of the last look; 0: never */
-    int64_t left_m; /* thousandths of an explanation */
+    int64_t full_at_ns; /* core/bucket.h */
 };
 /* errors: BUSY with retry_after_ms. now_ms: monotonic. */
 ANTAG_MUST_CHECK enum antag_err ag_explain_pass(struct ag_explain_gate *g, size_t body_len,

@@ -2,19 +2,15 @@
 each other's heads; a registry that is older than the record. Judged by chain_judge."""
 import json
 import os
-import pathlib
 import shutil
-import time
 
 import pytest
 
 import chain_judge
 import judge
-from agent_fixture import BIN, SLOW, Agent
+from agent_fixture import Agent
 from antom_client import AntomError, Client
-
-LIVE, SANDBOX = "shop/live", "shop/sandbox"
-PAY = "/ams/api/v1/payments/pay"
+from signing import LIVE, PAY, SANDBOX, refusal, sign, wait_until
 
 
 @pytest.fixture
@@ -35,26 +31,6 @@ def record(agent):
 
 def deeds(agent):
     return record(agent).chains["steward"].deeds()
-
-
-def sign(agent, profile):
-    with Client(agent.agent_sock) as c:
-        return c.call("sign_request", profile=profile, method="POST", uri=PAY, body=b"{}")
-
-
-def refusal(agent, profile):
-    try:
-        sign(agent, profile)
-    except AntomError as error:
-        return error
-    raise AssertionError(f"{profile} signs")
-
-
-def wait_until(what, condition, seconds=20):
-    end = time.monotonic() + seconds * SLOW
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds * SLOW} s"
-        time.sleep(0.02)
 
 
 # ---- deeds

@@ -10,9 +10,7 @@ import time
 import chain_judge
 from agent_fixture import BIN, SLOW, Agent
 from antom_client import AntomError, Client
-
-LIVE, SANDBOX = "shop/live", "shop/sandbox"
-PAY = "/ams/api/v1/payments/pay"
+from signing import LIVE, PAY, SANDBOX, refusal, sign, wait_until
 
 
 class Mounted(Agent):
@@ -48,25 +46,6 @@ class Mounted(Agent):
     def make_profiles(self):
         self.make_profile("shop", "sandbox", "SANDBOX_5X00000000000001")
         self.make_profile("shop", "live", "5X00000000000001")
-
-
-def sign(agent, profile, **more):
-    with Client(agent.agent_sock) as c:
-        return c.call("sign_request", profile=profile, method="POST", uri=PAY, body=b"{}", **more)
-
-
-def refusal(agent, profile, **more):
-    try:
-        raise AssertionError(sign(agent, profile, **more))
-    except AntomError as error:
-        return error
-
-
-def wait_until(what, condition, seconds=20):
-    end = time.monotonic() + seconds * SLOW
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def signs(agent, answered):
