@@ -60,6 +60,12 @@ EVP_PKEY *key_load(const char *path);
 /* `key` plays Antom. The response is of now. */
 bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out);
 
+/* As the event loop's calls of the library. */
+enum antag_err calls_submit(const struct calls *c, enum op op, struct antag_async *a,
+                            antag_done_fn *done, void *ctx, struct antag_fault *fault);
+/* Says so on standard error; false. */
+bool fail(const char *what, const char *why);
+
 /* ---- load.c: one thread that keeps an agent busy */
 struct load {
     const char *socket;

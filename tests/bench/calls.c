@@ -85,3 +85,16 @@ bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struc
                                              .max_age_ms = -1};
     return true;
 }
+
+enum antag_err calls_submit(const struct calls *c, enum op op, struct antag_async *a,
+                            antag_done_fn *done, void *ctx, struct antag_fault *fault)
+{
+    return op == OP_SIGN ? antag_async_sign(a, &c->sign, done, ctx, fault)
+                         : antag_async_verify_response(a, &c->verify, done, ctx, fault);
+}
+
+bool fail(const char *what, const char *why)
+{
+    fprintf(stderr, "bench: %s: %s\n", what, why);
+    return false;
+}

@@ -42,12 +42,6 @@ struct crowd {
     struct figures f;
 };
 
-static bool complain(const char *what)
-{
-    fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
-    return false;
-}
-
 /* ---- the other caller: a process under its own uid, as turns go by uid */
 
 static void be_neighbour(const struct crowd *c, unsigned in_flight, unsigned ms, int told_fd)
@@ -62,7 +56,7 @@ static void be_neighbour(const struct crowd *c, unsigned in_flight, unsigned ms,
 
     if (setgroups(0, NULL) != 0 || setresgid(c->o.other, c->o.other, c->o.other) != 0 ||
         setresuid(c->o.other, c->o.other, c->o.other) != 0) {
-        complain("the other uid (this part needs root)");
+        fail("the other uid (this part needs root)", strerror(errno));
         _exit(1);
     }
     _exit(load_run(&l, ms, &s) ? 0 : 1);
@@ -245,7 +239,7 @@ static bool write_json(const struct crowd *c)
                   median(f->busy_p99, n), "good_p99_us", median(f->good_p99, n));
     good = o != NULL && json_dump_file(o, c->o.json, JSON_INDENT(2)) == 0;
     json_decref(o);
-    return good || complain(c->o.json);
+    return good || fail(c->o.json, strerror(errno));
 }
 
 /* ---- command line */

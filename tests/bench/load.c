@@ -27,12 +27,6 @@ struct run {
     bool failed;
 };
 
-static bool fail(const char *what, const char *why)
-{
-    fprintf(stderr, "bench: %s: %s\n", what, why);
-    return false;
-}
-
 static void submit(struct conn *c);
 
 static void on_done(const struct antag_completion *done, void *ctx)
@@ -61,9 +55,7 @@ static void submit(struct conn *c)
     enum antag_err err;
 
     c->sent_us = now_us();
-    err = r->l->op == OP_SIGN
-              ? antag_async_sign(c->async, &r->l->calls->sign, on_done, c, &fault)
-              : antag_async_verify_response(c->async, &r->l->calls->verify, on_done, c, &fault);
+    err = calls_submit(r->l->calls, r->l->op, c->async, on_done, c, &fault);
     if (err == ANTAG_OK)
         r->in_flight++;
     else

@@ -27,12 +27,6 @@ struct run {
     bool failed;
 };
 
-static bool fail(const char *what, const char *why)
-{
-    fprintf(stderr, "bench: %s: %s\n", what, why);
-    return false;
-}
-
 static void on_done(const struct antag_completion *done, void *ctx)
 {
     struct flight *f = ctx;
@@ -68,9 +62,7 @@ static void send_one(struct run *r)
     }
     r->free = f->next;
     f->sent_us = now_us();
-    err = r->l->op == OP_SIGN
-              ? antag_async_sign(a, &r->l->calls->sign, on_done, f, &fault)
-              : antag_async_verify_response(a, &r->l->calls->verify, on_done, f, &fault);
+    err = calls_submit(r->l->calls, r->l->op, a, on_done, f, &fault);
     if (err != ANTAG_OK) {
         r->failed = !fail(antag_err_name(err), antag_fault_text(&fault));
         return;
