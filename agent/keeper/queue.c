@@ -4,11 +4,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "agent/keeper/places.h"
 #include "agent/lib/secret.h"
 
 struct ag_queue {
+    size_t workers;
     _Atomic size_t count;
     pthread_mutex_t lock; /* all below; held for a few pointers */
+    struct ag_places places;
     struct ag_turns turns;
     struct ag_works blank;
 };
@@ -18,7 +21,7 @@ static struct ag_work *work_of(struct ag_turn_item *item)
     return (struct ag_work *)((char *)item - offsetof(struct ag_work, turn));
 }
 
-struct ag_queue *ag_queue_new(void)
+struct ag_queue *ag_queue_new(size_t workers)
 {
     struct ag_queue *q = calloc(1, sizeof *q);
 
@@ -28,6 +31,7 @@ struct ag_queue *ag_queue_new(void)
         free(q);
         return NULL;
     }
+    q->workers = workers;
     ag_turns_init(&q->turns);
     STAILQ_INIT(&q->blank);
     return q;
@@ -102,27 +106,59 @@ static bool waits_alone(struct ag_queue *q, uint32_t uid)
     return next != NULL && next->uid == uid && !ag_turns_has_other(&q->turns, uid);
 }
 
-void ag_queue_take(struct ag_queue *q, size_t max, size_t threads, struct ag_works *out, bool *more)
+struct asked {
+    struct ag_queue *q;
+    int64_t now_ns;
+};
+
+static bool may_have_one_more(void *arg, uint32_t uid)
 {
-    size_t count = ag_queue_count(q), share = (count + threads - 1) / threads;
-    struct ag_turn_item *item;
-    uint32_t uid;
+    const struct asked *a = arg;
 
-    *more = false;
-    if (count == 0)
-        return;
-    pthread_mutex_lock(&q->lock);
-    if ((item = ag_turns_take(&q->turns)) != NULL) {
-        uid = item->uid;
-        for (size_t n = 1; item != NULL; n++) {
-            struct ag_work *work = work_of(item);
+    return ag_places_may(&a->q->places, uid, a->q->workers, a->now_ns);
+}
 
-            STAILQ_INSERT_TAIL(out, work, link);
-            atomic_fetch_sub(&q->count, 1);
-            item = n < max && n < share && waits_alone(q, uid) ? ag_turns_take(&q->turns) : NULL;
-        }
-        *more = ag_turns_has(&q->turns, uid);
+/* Of the caller whose turn it is. The lock is held. */
+static void take_turn(struct ag_queue *q, size_t max, struct ag_turn_item *item,
+                        struct ag_works *out)
+{
+    size_t share = (ag_queue_count(q) + q->workers - 1) / q->workers, n = 0;
+    uint32_t uid = item->uid;
+
+    while (item != NULL) {
+        STAILQ_INSERT_TAIL(out, work_of(item), link);
+        atomic_fetch_sub(&q->count, 1);
+        n++;
+        item = n < max && n < share && waits_alone(q, uid) ? ag_turns_take(&q->turns) : NULL;
     }
+}
+
+struct ag_took ag_queue_take(struct ag_queue *q, size_t max, int64_t now_ns, struct ag_works *out)
+{
+    struct asked a = {.q = q, .now_ns = now_ns};
+    struct ag_took took = {0};
+    struct ag_turn_item *item;
+
+    if (ag_queue_count(q) == 0)
+        return took;
+    pthread_mutex_lock(&q->lock);
+    item = ag_turns_take_if(&q->turns, may_have_one_more, &a);
+    if (item != NULL) {
+        ag_places_enter(&q->places, item->uid, now_ns);
+        take_turn(q, max, item, out);
+        took.more = ag_turns_has(&q->turns, item->uid);
+        took.rest = ag_turns_has_if(&q->turns, may_have_one_more, &a);
+    } else {
+        took.kept = ag_queue_count(q) > 0;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return took;
+}
+
+void ag_queue_signed(struct ag_queue *q, uint32_t uid, int64_t now_ns)
+{
+    pthread_mutex_lock(&q->lock);
+    ag_places_leave(&q->places, uid, now_ns);
     pthread_mutex_unlock(&q->lock);
 }
 

@@ -295,55 +295,78 @@ bool ag_worker_has_room(const struct worker *w)
 }
 
 /* Off the queue and into the record, as many as one call of it takes. */
-static void take(struct worker *w, size_t max, struct ag_works *out, bool *more)
+static struct ag_took take(struct worker *w, size_t max, struct ag_works *out)
 {
-    ag_queue_take(w->all->queue, max, w->all->conf.count, out, more);
-    if (ag_queue_count(w->all->queue) > 0)
+    struct ag_took took = ag_queue_take(w->all->queue, max, ag_clock_mono_ns(), out);
+
+    if (took.rest)
         ag_workers_wake_one(w->all);
     if (STAILQ_EMPTY(out))
-        return;
+        return took;
     ag_grace_enter(w->all->conf.grace, w->number);
     admit(w->all, out);
     ag_grace_leave(w->all->conf.grace, w->number);
+    return took;
+}
+
+static void take_own(struct worker *w)
+{
+    struct ag_took took = take(w, AG_TAKE_MAX, &w->own);
+
+    w->own_more = took.more;
+    w->kept = took.kept;
 }
 
 /* Of what this worker has taken; while it has some, others that wait get every second turn. */
 static void serve_own(struct worker *w)
 {
     struct ag_work *work = STAILQ_FIRST(&w->own);
+    uint32_t uid = work->job.claim.uid;
 
     STAILQ_REMOVE_HEAD(&w->own, link);
     w->let_in = false;
     serve(w, work, w->own_more || !STAILQ_EMPTY(&w->own));
+    if (STAILQ_EMPTY(&w->own))
+        ag_queue_signed(w->all->queue, uid, ag_clock_mono_ns());
 }
 
-static bool another_waits(const struct worker *w)
+static void serve_other(struct worker *w, struct ag_work *work, bool more)
+{
+    uint32_t uid = work->job.claim.uid;
+
+    w->let_in = true;
+    serve(w, work, more);
+    ag_queue_signed(w->all->queue, uid, ag_clock_mono_ns());
+}
+
+/* While it has some of its own: another caller's, every second turn; else that is for a worker that sleeps. */
+static struct ag_took let_in(struct worker *w, struct ag_works *other)
 {
     const struct ag_work *own = STAILQ_FIRST(&w->own);
 
-    return !w->let_in && ag_worker_has_room(w) &&
-           ag_queue_has_other(w->all->queue, own->job.claim.uid);
+    if (!ag_queue_has_other(w->all->queue, own->job.claim.uid))
+        return (struct ag_took){0};
+    if (!w->let_in && ag_worker_has_room(w))
+        return take(w, 1, other);
+    ag_workers_wake_one(w->all);
+    return (struct ag_took){0};
 }
 
 /* The next job, if any. What another worker could do meanwhile, it does. */
 void ag_worker_serve_next(struct worker *w)
 {
     struct ag_works other = STAILQ_HEAD_INITIALIZER(other);
-    struct ag_work *work;
     bool more = false;
 
-    if (STAILQ_EMPTY(&w->own)) {
-        if (ag_worker_has_room(w))
-            take(w, AG_TAKE_MAX, &w->own, &w->own_more);
-    } else if (another_waits(w)) {
-        take(w, 1, &other, &more);
-    }
-    if ((work = STAILQ_FIRST(&other)) != NULL) {
-        w->let_in = true;
-        serve(w, work, more);
-    } else if (!STAILQ_EMPTY(&w->own)) {
-        serve_own(w);
-    } else if (ag_queue_count(w->all->queue) > 0) {
+    w->kept = false;
+    if (!STAILQ_EMPTY(&w->own))
+        more = let_in(w, &other).more;
+    else if (ag_worker_has_room(w))
+        take_own(w);
+    else if (ag_queue_count(w->all->queue) > 0)
         ag_workers_wake_one(w->all); /* one that has room */
-    }
+    if (!STAILQ_EMPTY(&other))
+        serve_other(w, STAILQ_FIRST(&other), more);
+    else if (!STAILQ_EMPTY(&w->own))
+        serve_own(w);
 }

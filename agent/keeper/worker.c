@@ -14,6 +14,7 @@
 #define EVENTS_AT_ONCE 8
 #define END_EVENT      UINT64_MAX       /* epoll data of the descriptor that ends the threads */
 #define WAKE_EVENT     (UINT64_MAX - 1) /* and of the one that tells of the record and of work */
+#define KEPT_STEP_MS   1                /* looks again, where a place was kept for another caller */
 
 /* ---- waking others */
 
@@ -80,10 +81,15 @@ static void wait_for_record(struct worker *w)
     clear_event(w->wake_fd);
 }
 
+static bool may_take(const struct worker *w)
+{
+    return ag_queue_count(w->all->queue) > 0 && ag_worker_has_room(w);
+}
+
 /* 0 while there is work that can be done. Who is to sleep asks first to be told, then looks once more. */
 static int sleep_ms(struct worker *w, bool draining)
 {
-    if (!STAILQ_EMPTY(&w->own) || (ag_queue_count(w->all->queue) > 0 && ag_worker_has_room(w)))
+    if (!STAILQ_EMPTY(&w->own) || (may_take(w) && !w->kept))
         return 0;
     ag_worker_send_out(w); /* nothing follows that could go with it */
     if (!STAILQ_EMPTY(&w->parked)) {
@@ -91,8 +97,8 @@ static int sleep_ms(struct worker *w, bool draining)
         ag_worker_release_parked(w); /* of those whose fate came before it was asked for */
     }
     atomic_store(&w->sleeps, true);
-    if (ag_queue_count(w->all->queue) > 0 && ag_worker_has_room(w))
-        return 0;
+    if (may_take(w))
+        return w->kept ? KEPT_STEP_MS : 0;
     if (!draining)
         return -1;
     return STAILQ_EMPTY(&w->parked) ? 0 : FULL_STEP_MS;
@@ -181,7 +187,7 @@ enum antag_err ag_workers_start(const struct ag_workers_conf *conf, struct ag_wo
         return ANTAG_ERR_NO_MEMORY;
     ws->conf = *conf;
     atomic_init(&ws->loading, true);
-    ws->queue = ag_queue_new();
+    ws->queue = ag_queue_new(conf->count);
     ws->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ws->end_fd < 0 || ws->queue == NULL)
         err = ANTAG_ERR_IO;

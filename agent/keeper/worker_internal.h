@@ -32,6 +32,7 @@ struct worker {
     _Atomic bool sleeps;    /* and wants to be told of work */
     struct ag_works own;    /* taken, in the record, to be signed next */
     bool own_more;          /* others of their caller were left in the queue */
+    bool kept;              /* what waits is not for this worker now (queue.h) */
     bool let_in;            /* the last one was not of those */
     struct ag_works parked; /* signed, and wait for their lines */
     size_t parked_count;

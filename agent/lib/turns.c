@@ -91,19 +91,50 @@ struct ag_turn_item *ag_turns_next(struct ag_turns *t)
     return turn ? TAILQ_FIRST(&turn->items) : NULL;
 }
 
-struct ag_turn_item *ag_turns_take(struct ag_turns *t)
+/* Its turn is over. */
+static struct ag_turn_item *take_first(struct ag_turns *t, struct ag_turn *turn)
 {
-    struct ag_turn_item *item = ag_turns_next(t);
-    struct ag_turn *turn;
+    struct ag_turn_item *item = TAILQ_FIRST(&turn->items);
 
-    if (!item)
-        return NULL;
-    turn = item->turn;
     turn->fresh = false;
     TAILQ_REMOVE(&t->ring, turn, link);
     TAILQ_INSERT_TAIL(&t->ring, turn, link);
     ag_turns_remove(t, item);
     return item;
+}
+
+struct ag_turn_item *ag_turns_take(struct ag_turns *t)
+{
+    struct ag_turn_item *item = ag_turns_next(t);
+
+    return item ? take_first(t, item->turn) : NULL;
+}
+
+static struct ag_turn *first_that_may(const struct ag_turns *t, ag_turns_may *may, void *arg)
+{
+    struct ag_turn *turn;
+
+    TAILQ_FOREACH(turn, &t->ring, link)
+    {
+        if (!TAILQ_EMPTY(&turn->items) && may(arg, turn->uid))
+            return turn;
+    }
+    return NULL;
+}
+
+struct ag_turn_item *ag_turns_take_if(struct ag_turns *t, ag_turns_may *may, void *arg)
+{
+    struct ag_turn *turn;
+
+    if (!ag_turns_next(t)) /* those whose round is over leave */
+        return NULL;
+    turn = first_that_may(t, may, arg);
+    return turn ? take_first(t, turn) : NULL;
+}
+
+bool ag_turns_has_if(const struct ag_turns *t, ag_turns_may *may, void *arg)
+{
+    return first_that_may(t, may, arg) != NULL;
 }
 
 void ag_turns_put_back(struct ag_turns *t, struct ag_turn_item *item)

@@ -38,6 +38,10 @@ bool ag_turns_add(struct ag_turns *t, struct ag_turn_item *item);
 struct ag_turn_item *ag_turns_next(struct ag_turns *t);
 /* The one whose turn it is; its caller comes again after all others. NULL: none waits. */
 struct ag_turn_item *ag_turns_take(struct ag_turns *t);
+/* The same among the callers that may, the others keep their turn; and whether there is one. */
+typedef bool ag_turns_may(void *arg, uint32_t uid);
+struct ag_turn_item *ag_turns_take_if(struct ag_turns *t, ag_turns_may *may, void *arg);
+bool ag_turns_has_if(const struct ag_turns *t, ag_turns_may *may, void *arg);
 /* Undoes takes, last one first. */
 void ag_turns_put_back(struct ag_turns *t, struct ag_turn_item *item);
 /* Out of the row, wherever it stands; nothing when it was taken. */
