@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* the callers that are watched; of more than these, each has one worker at least all the same */
-#define AG_PLACES_MAX 16
+#define AG_PLACES_MAX    16
 /* how long a place is kept: an answer's way to a caller on this host, and its next request's way back */
 #define AG_PLACE_KEPT_NS (500 * 1000)
 

@@ -120,7 +120,7 @@ static bool may_have_one_more(void *arg, uint32_t uid)
 
 /* Of the caller whose turn it is. The lock is held. */
 static void take_turn(struct ag_queue *q, size_t max, struct ag_turn_item *item,
-                        struct ag_works *out)
+                      struct ag_works *out)
 {
     size_t share = (ag_queue_count(q) + q->workers - 1) / q->workers, n = 0;
     uint32_t uid = item->uid;

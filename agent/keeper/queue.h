@@ -36,7 +36,8 @@ ANTAG_MUST_CHECK enum antag_err ag_queue_put(struct ag_queue *q, struct ag_works
 struct ag_took {
     bool more; /* others of the same caller wait */
     bool rest; /* another worker could take something now */
-    bool kept; /* nothing was taken although something waits: its callers have as many workers as they may */
+    bool
+        kept; /* nothing was taken although something waits: its callers have as many workers as they may */
 };
 /* The next ones of one caller, added to `out`: one where others wait as well, else up to `max`, and no more than
  * one worker's part of what waits. now_ns: monotonic. */

@@ -82,7 +82,7 @@ static void admit(struct ag_workers *ws, struct ag_works *list)
     }
     if (count == 0)
         return;
-    err = ag_chain_append(ws->conf.chain, lines, count, &seq, &fault);
+    err = ag_chain_append_helped(ws->conf.chain, lines, count, &seq, &fault);
     for (size_t i = 0; i < count; i++) {
         if (err == ANTAG_OK)
             good[i]->done.seq = seq + i;
@@ -270,20 +270,33 @@ static void park(struct worker *w, struct ag_work *work)
 
 /* ---- serving */
 
+/* The lines of a take are written by whoever first has signed one of it. Outside of the section, as a disk that
+ * stands still must not keep a stop waiting. */
+static enum ag_fate fate_with_help(struct worker *w, const struct ag_work *work)
+{
+    enum ag_fate fate = ag_work_fate(w, work);
+
+    if (fate != AG_FATE_WAITS)
+        return fate;
+    ag_chain_help(w->all->conf.chain);
+    return ag_work_fate(w, work);
+}
+
 static void serve(struct worker *w, struct ag_work *work, bool more)
 {
     struct lane *lane = work->lane;
+    bool dead = atomic_load(&lane->dead);
     enum ag_fate fate;
 
-    if (atomic_load(&lane->dead)) {
-        ag_work_done(w->all->queue, work);
-        return;
+    if (!dead) {
+        ag_grace_enter(w->all->conf.grace, w->number);
+        sign(w, work);
+        ag_grace_leave(w->all->conf.grace, w->number);
     }
-    ag_grace_enter(w->all->conf.grace, w->number);
-    sign(w, work);
-    ag_grace_leave(w->all->conf.grace, w->number);
-    fate = ag_work_fate(w, work);
-    if (fate == AG_FATE_WAITS)
+    fate = fate_with_help(w, work);
+    if (dead)
+        ag_work_done(w->all->queue, work);
+    else if (fate == AG_FATE_WAITS)
         park(w, work);
     else
         release(w, work, fate, more);

@@ -224,8 +224,10 @@ static inline bool wait_fate(struct rig *r, uint64_t seq, enum ag_fate fate)
 }
 
 /* One line with a number of its own. */
-static inline enum antag_err add(struct rig *r, uint64_t number, uint64_t *seq,
-                                 struct antag_fault *fault)
+typedef enum antag_err append_fn(struct ag_chain *c, const struct ag_chain_record *records,
+                                 size_t count, uint64_t *first, struct antag_fault *fault);
+static inline enum antag_err add_by(append_fn *append, struct rig *r, uint64_t number,
+                                    uint64_t *seq, struct antag_fault *fault)
 {
     struct ag_chain_record record = {
         .type = "sign",
@@ -233,7 +235,13 @@ static inline enum antag_err add(struct rig *r, uint64_t number, uint64_t *seq,
                                                 AG_F_TEXT("trace", "a \"b\" \\ \n \xc3\xa9"),
                                                 {.kind = AG_LF_END}}};
 
-    return ag_chain_append(r->chain, &record, 1, seq, fault);
+    return append(r->chain, &record, 1, seq, fault);
+}
+
+static inline enum antag_err add(struct rig *r, uint64_t number, uint64_t *seq,
+                                 struct antag_fault *fault)
+{
+    return add_by(ag_chain_append, r, number, seq, fault);
 }
 
 static inline uint64_t must_add(struct rig *r, uint64_t number)

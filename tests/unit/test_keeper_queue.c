@@ -3,7 +3,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "agent/keeper/places.h"
 #include "agent/keeper/queue.h"
+#include "agent/lib/clock.h"
 #include "tests/support/rows.h"
 
 static struct ag_queue *queue;
@@ -21,61 +23,100 @@ static void put(uint32_t uid, uint64_t tag)
     CU_ASSERT(STAILQ_EMPTY(&list));
 }
 
-/* What one take gives, as tags. */
-static size_t take(size_t max, size_t threads, uint64_t tags[8], bool *more)
+/* What one take gives, as tags; signed at once where `done`. */
+static size_t take(size_t max, int64_t now_ns, bool done, uint64_t tags[8], struct ag_took *took)
 {
     struct ag_works list = STAILQ_HEAD_INITIALIZER(list);
     struct ag_work *work;
+    uint32_t uid = 0;
     size_t n = 0;
 
-    ag_queue_take(queue, max, threads, &list, more);
+    *took = ag_queue_take(queue, max, now_ns, &list);
     while ((work = STAILQ_FIRST(&list)) != NULL) {
         STAILQ_REMOVE_HEAD(&list, link);
+        uid = work->job.claim.uid;
         tags[n++] = work->job.tag;
         ag_queue_give(queue, work);
     }
+    if (n > 0 && done)
+        ag_queue_signed(queue, uid, now_ns);
     return n;
 }
 
+/* One worker. */
 static void test_turns(void)
 {
-    static const struct {
-        const char *name;
-        size_t max, threads, count;
-        uint64_t first;
-        bool more, other_of_7;
-    } wanted[] = {
-        {"another waits: one", 4, 1, 1, 1, true, true},
-        {"the other one", 4, 1, 1, 5, false, false},
-        {"alone, half of three", 4, 2, 2, 2, true, false},
-        {"the last", 4, 2, 1, 4, false, false},
-        {"none", 4, 2, 0, 0, false, false},
-    };
     uint64_t tags[8] = {0};
-    bool more = true;
+    struct ag_took took;
 
-    queue = ag_queue_new();
+    queue = ag_queue_new(1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(queue);
-    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 0);
-    CU_ASSERT_FALSE(more);
-    for (uint64_t i = 1; i <= 4; i++)
-        put(7, i);
-    put(8, 5);
-    for (size_t i = 0; i < ROW_COUNT(wanted); i++) {
-        ROW_ASSERT(wanted[i].name,
-                   take(wanted[i].max, wanted[i].threads, tags, &more) == wanted[i].count);
-        ROW_ASSERT(wanted[i].name, wanted[i].count == 0 || tags[0] == wanted[i].first);
-        ROW_ASSERT(wanted[i].name, more == wanted[i].more);
-        ROW_ASSERT(wanted[i].name, ag_queue_has_other(queue, 7) == wanted[i].other_of_7);
-    }
-    CU_ASSERT_EQUAL(ag_queue_count(queue), 0);
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 0);
+    CU_ASSERT(!took.more && !took.rest && !took.kept);
     for (uint64_t i = 1; i <= 6; i++)
         put(7, i);
-    CU_ASSERT_EQUAL(take(1, 1, tags, &more), 1);
-    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 4);
-    CU_ASSERT(tags[0] == 2 && tags[3] == 5 && more);
-    CU_ASSERT_EQUAL(take(4, 1, tags, &more), 1);
+    put(8, 9);
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 1); /* another waits: one */
+    CU_ASSERT(tags[0] == 1 && took.more && ag_queue_has_other(queue, 7));
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 1);
+    CU_ASSERT(tags[0] == 9 && !took.more && !ag_queue_has_other(queue, 7));
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 4); /* alone: as many as it may */
+    CU_ASSERT(tags[0] == 2 && tags[3] == 5 && took.more);
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 1);
+    CU_ASSERT(tags[0] == 6 && !took.more && !took.rest);
+    CU_ASSERT_EQUAL(ag_queue_count(queue), 0);
     ag_queue_free(queue, NULL);
+}
+
+/* Of two workers, none takes more than its part, nor both of one caller while another was here a moment ago. */
+static void test_places(void)
+{
+    const int64_t soon = 1 + AG_PLACE_KEPT_NS / 2, later = 2 + AG_PLACE_KEPT_NS;
+    uint64_t tags[8] = {0};
+    struct ag_took took;
+
+    queue = ag_queue_new(2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(queue);
+    put(8, 9);
+    CU_ASSERT_EQUAL(take(4, 1, true, tags, &took), 1);
+    for (uint64_t i = 1; i <= 5; i++)
+        put(7, i);
+    CU_ASSERT_EQUAL(take(4, 1, false, tags, &took), 3); /* half of five */
+    CU_ASSERT(took.more && !took.rest);                 /* the other worker is not for 7 */
+    CU_ASSERT_EQUAL(take(4, soon, false, tags, &took), 0);
+    CU_ASSERT(took.kept);
+    put(8, 10);
+    CU_ASSERT_EQUAL(take(4, soon, true, tags, &took), 1); /* but for 8, though 7 was before it */
+    CU_ASSERT_EQUAL(tags[0], 10);
+    CU_ASSERT_EQUAL(take(4, later, false, tags, &took), 0); /* kept anew from there on */
+    CU_ASSERT(took.kept);
+    CU_ASSERT_EQUAL(take(4, later + soon, false, tags, &took), 1); /* nobody was here since */
+    CU_ASSERT(tags[0] == 4 && !took.kept && !took.rest); /* that was the last worker */
+    ag_queue_signed(queue, 7, later + soon);
+    CU_ASSERT_EQUAL(take(4, later + soon, true, tags, &took), 1);
+    CU_ASSERT_EQUAL(ag_queue_count(queue), 0);
+    ag_queue_free(queue, NULL);
+}
+
+/* More callers than are watched: each has a worker at least, and none is lost. */
+static void test_many_places(void)
+{
+    struct ag_places p = {0};
+
+    for (uint32_t uid = 0; uid < 2 * AG_PLACES_MAX; uid++) {
+        CU_ASSERT(ag_places_may(&p, uid, 2, 1));
+        ag_places_enter(&p, uid, 1);
+    }
+    CU_ASSERT_FALSE(ag_places_may(&p, 0, 2, 1));
+    CU_ASSERT_FALSE(ag_places_may(&p, 0, AG_PLACES_MAX, 1));
+    CU_ASSERT(ag_places_may(&p, 0, AG_PLACES_MAX + 1, 1));
+    for (uint32_t uid = 0; uid < 2 * AG_PLACES_MAX; uid++)
+        ag_places_leave(&p, uid, 1);
+    CU_ASSERT(ag_places_may(&p, 0, 2, 1));
+    ag_places_enter(&p, 0, 1);
+    CU_ASSERT_FALSE(ag_places_may(&p, 0, 2, AG_PLACE_KEPT_NS));
+    CU_ASSERT(ag_places_may(&p, 0, 2, 1 + AG_PLACE_KEPT_NS));
+    ag_places_leave(&p, 99, 1); /* not here: nothing */
 }
 
 /* An answer does not outlive its use. */
@@ -84,7 +125,7 @@ static void test_wiped(void)
     struct ag_work *work, *again;
     static const uint8_t zero[sizeof work->done];
 
-    queue = ag_queue_new();
+    queue = ag_queue_new(1);
     work = ag_queue_blank(queue);
     CU_ASSERT_PTR_NOT_NULL_FATAL(work);
     memset(&work->done, 0x55, sizeof work->done);
@@ -109,7 +150,7 @@ static void test_free_of_what_waits(void)
 {
     struct ag_works list = STAILQ_HEAD_INITIALIZER(list);
 
-    queue = ag_queue_new();
+    queue = ag_queue_new(1);
     for (int i = 0; i < 5; i++) {
         struct ag_work *work = ag_queue_blank(queue);
 
@@ -132,7 +173,7 @@ static atomic_uint taken, next_tag;
 static void *put_and_take(void *arg)
 {
     struct ag_work *work;
-    bool more;
+    uint32_t uid;
 
     (void)arg;
     while (atomic_load(&taken) < JOBS) {
@@ -146,13 +187,17 @@ static void *put_and_take(void *arg)
             if (ag_queue_put(queue, &list) != ANTAG_OK)
                 return NULL;
         }
-        ag_queue_take(queue, 3, THREADS, &list, &more);
+        (void)ag_queue_take(queue, 3, ag_clock_mono_ns(), &list);
+        if ((work = STAILQ_FIRST(&list)) == NULL)
+            continue;
+        uid = work->job.claim.uid;
         while ((work = STAILQ_FIRST(&list)) != NULL) {
             STAILQ_REMOVE_HEAD(&list, link);
             atomic_fetch_add(&seen[work->job.tag], 1);
             atomic_fetch_add(&taken, 1);
             ag_queue_give(queue, work);
         }
+        ag_queue_signed(queue, uid, ag_clock_mono_ns());
     }
     return NULL;
 }
@@ -161,7 +206,7 @@ static void test_threads(void)
 {
     pthread_t t[THREADS];
 
-    queue = ag_queue_new();
+    queue = ag_queue_new(THREADS);
     for (int i = 0; i < THREADS; i++)
         CU_ASSERT_EQUAL_FATAL(pthread_create(&t[i], NULL, put_and_take, NULL), 0);
     for (int i = 0; i < THREADS; i++)
@@ -175,8 +220,12 @@ static void test_threads(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
-        {"turns", test_turns},     {"an answer is wiped", test_wiped},
-        {"threads", test_threads}, {"the end of what waits", test_free_of_what_waits},
+        {"turns", test_turns},
+        {"a place is kept for who was here a moment ago", test_places},
+        {"more callers than are watched", test_many_places},
+        {"an answer is wiped", test_wiped},
+        {"threads", test_threads},
+        {"the end of what waits", test_free_of_what_waits},
         CU_TEST_INFO_NULL,
     };
 

@@ -85,14 +85,13 @@ static enum antag_err may_append(struct ag_chain *c, struct antag_fault *fault)
     return ANTAG_OK;
 }
 
-enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record *records,
-                               size_t count, uint64_t *first, struct antag_fault *fault)
+static enum antag_err append(struct ag_chain *c, const struct ag_chain_record *records,
+                             size_t count, bool wake, uint64_t *first, struct antag_fault *fault)
 {
     struct ag_line_head head;
     struct ag_lines before;
     enum antag_err err;
     uint64_t held, since_before, appended;
-    bool idle;
 
     pthread_mutex_lock(&c->lock);
     head = c->head;
@@ -100,7 +99,6 @@ enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record 
     held = c->held;
     since_before = c->since_checkpoint;
     appended = c->appended;
-    idle = before.len == 0;
     err = may_append(c, fault);
     for (size_t i = 0; i < count && err == ANTAG_OK; i++) {
         uint64_t since = c->since_checkpoint;
@@ -123,10 +121,24 @@ enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record 
         c->since_checkpoint = since_before;
         c->appended = appended;
     }
-    if (err == ANTAG_OK && idle)
+    if (err == ANTAG_OK && (wake || c->conf.commit) && !c->wanted) {
+        c->wanted = true;
         pthread_cond_signal(&c->wake);
+    }
     pthread_mutex_unlock(&c->lock);
     return err;
+}
+
+enum antag_err ag_chain_append(struct ag_chain *c, const struct ag_chain_record *records,
+                               size_t count, uint64_t *first, struct antag_fault *fault)
+{
+    return append(c, records, count, true, first, fault);
+}
+
+enum antag_err ag_chain_append_helped(struct ag_chain *c, const struct ag_chain_record *records,
+                                      size_t count, uint64_t *first, struct antag_fault *fault)
+{
+    return append(c, records, count, false, first, fault);
 }
 
 enum ag_fate ag_chain_fate(const struct ag_chain *c, uint64_t seq)
@@ -213,6 +225,7 @@ static void chain_free(struct ag_chain *c)
     free(c->opening.p);
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->out);
     free(c);
 }
 
@@ -237,6 +250,7 @@ static struct ag_chain *chain_new(const struct ag_chain_conf *conf)
     ag_random(random, sizeof random);
     sodium_bin2hex(c->incarnation, sizeof c->incarnation, random, sizeof random);
     pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->out, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->wake, &attr);

@@ -3,6 +3,8 @@
  *
  *   append   renders the lines, gives them their numbers, and wakes the thread; no I/O, no waiting
  *   thread   writes what has gathered, syncs it, and says up to which line answers may leave
+ *   help     with durability buffered, writes what has gathered in the caller's own thread: to the kernel is a short way, to
+ *            another thread on a busy machine is not
  *
  * What it holds to, whatever fails:
  * - A line that was appended is never taken back: while the disk refuses, lines wait in memory and no
@@ -65,6 +67,13 @@ struct ag_chain_record {
 ANTAG_MUST_CHECK enum antag_err ag_chain_append(struct ag_chain *c,
                                                 const struct ag_chain_record *records, size_t count,
                                                 uint64_t *first, struct antag_fault *fault);
+/* The same, by one that calls ag_chain_help before it waits for the lines: the thread is not woken where help will do. */
+ANTAG_MUST_CHECK enum antag_err ag_chain_append_helped(struct ag_chain *c,
+                                                       const struct ag_chain_record *records,
+                                                       size_t count, uint64_t *first,
+                                                       struct antag_fault *fault);
+/* Writes what has gathered, or sees to it that the thread does. May wait for the disk as write(2) may. Any thread. */
+void ag_chain_help(struct ag_chain *c);
 /* Any thread; takes no lock. */
 enum ag_fate ag_chain_fate(const struct ag_chain *c, uint64_t seq);
 

@@ -35,18 +35,22 @@ struct ag_chain {
     uint64_t held;            /* bytes of lines in memory */
     bool low;                 /* the reserve is in use */
     bool closing;
+    bool wanted;                        /* the thread has something to do */
     char why[ANTAG_FAULT_TEXT_MAX + 1]; /* of stuck or low */
     uint64_t since_checkpoint;          /* lines */
     int64_t checkpoint_at;              /* monotonic ms, when since_checkpoint is not 0 */
     uint32_t segment;
     char line[AG_LINE_MAX]; /* the one being rendered */
 
-    /* the thread's */
+    pthread_mutex_t
+        out; /* who brings lines out: the thread, or a helper; taken before the lock, held for I/O */
+    _Atomic int64_t sync_at; /* monotonic ms; 0: nothing waits for it; set under `out` */
+
+    /* under `out` */
     struct ag_chain_file file;
     struct ag_lines unsafe;          /* not known to be on the disk */
     size_t written;                  /* bytes of those that stand in the open segment */
     struct ag_line_head unsafe_head; /* last line of unsafe, or of what is on the disk */
-    int64_t sync_at;                 /* monotonic ms; 0: nothing waits for it */
     bool full;                       /* a rotate line is the last in unsafe */
     struct ag_lines
         opening; /* the first line of the segment that is being made, until it stands there */
@@ -71,7 +75,7 @@ ANTAG_MUST_CHECK enum antag_err ag_chain_add_checkpoint(struct ag_chain *c, stru
 /* ---- chain_out.c */
 
 void *ag_chain_thread(void *chain);
-/* Bring out what there is. The thread's, or before it is started. */
+/* Bring out what there is. */
 void ag_chain_step(struct ag_chain *c, bool closing);
 void ag_chain_forget_salvage(struct ag_chain *c);
 

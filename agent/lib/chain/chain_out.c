@@ -1,4 +1,4 @@
-/* chain_out: the thread of a chain, which brings lines to the disk. */
+/* chain_out: brings the lines of a chain to the disk: its thread, and those who help. All of it under `out`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +190,7 @@ static void all_is_safe(struct ag_chain *c)
     ag_lines_clear(&c->unsafe);
     ag_lines_clear(&c->opening);
     c->written = 0;
-    c->sync_at = 0;
+    atomic_store(&c->sync_at, 0);
 }
 
 /* A first line counts when it follows: what it repeats, and what was to come in between, may be missing
@@ -391,9 +391,9 @@ static enum antag_err bring_out(struct ag_chain *c, bool closing, struct antag_f
         return err;
     now = ag_clock_mono_ms();
     if (!c->conf.commit && !closing && !c->full) {
-        if (c->sync_at == 0 && c->unsafe.len > 0)
-            c->sync_at = now + SYNC_MS;
-        if (c->sync_at == 0 || now < c->sync_at)
+        if (atomic_load(&c->sync_at) == 0 && c->unsafe.len > 0)
+            atomic_store(&c->sync_at, now + SYNC_MS);
+        if (atomic_load(&c->sync_at) == 0 || now < atomic_load(&c->sync_at))
             return ANTAG_OK;
     }
     if (c->unsafe.len > 0 && (err = sync_unsafe(c, fault)) != ANTAG_OK)
@@ -406,7 +406,7 @@ static enum antag_err bring_out(struct ag_chain *c, bool closing, struct antag_f
     return ANTAG_OK;
 }
 
-void ag_chain_step(struct ag_chain *c, bool closing)
+static void step(struct ag_chain *c, bool closing)
 {
     struct antag_fault fault = {.err = ANTAG_ERR_AUDIT};
     bool low;
@@ -426,20 +426,70 @@ void ag_chain_step(struct ag_chain *c, bool closing)
         set_low(c, true, &fault);
 }
 
+void ag_chain_step(struct ag_chain *c, bool closing)
+{
+    pthread_mutex_lock(&c->out);
+    step(c, closing);
+    pthread_mutex_unlock(&c->out);
+}
+
+/* ---- help */
+
+static void wake_thread(struct ag_chain *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->wanted = true;
+    pthread_cond_signal(&c->wake);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Only what goes without a new segment, a sync, or anything that went wrong. */
+static bool write_gathered(struct ag_chain *c)
+{
+    struct antag_fault fault = {.err = ANTAG_ERR_AUDIT};
+
+    if (c->file.fd < 0 || c->full || atomic_load(&c->stuck))
+        return false;
+    if (take_pending(c, false) != ANTAG_OK || write_unsafe(c, &fault) != ANTAG_OK)
+        return false; /* the thread meets with the same, and says so */
+    set_recorded(c);
+    return !c->full;
+}
+
+void ag_chain_help(struct ag_chain *c)
+{
+    bool done = false;
+
+    if (!c->conf.commit && pthread_mutex_trylock(&c->out) == 0) {
+        done = write_gathered(c);
+        if (done && atomic_load(&c->sync_at) == 0) {
+            atomic_store(&c->sync_at, ag_clock_mono_ms() + SYNC_MS);
+            done = false; /* the sync is the thread's */
+        }
+        pthread_mutex_unlock(&c->out);
+    }
+    if (!done)
+        wake_thread(c);
+}
+
 /* ---- the thread */
+
+/* Of two times, 0 for never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    if (a == 0 || b == 0)
+        return a == 0 ? b : a;
+    return a < b ? a : b;
+}
 
 /* When there is something to do though nobody appends. 0: never. Under the lock. */
 static int64_t next_due(const struct ag_chain *c)
 {
-    int64_t due = 0;
+    int64_t sync_at = atomic_load(&c->sync_at);
 
     if (atomic_load(&c->stuck) || c->low)
         return ag_clock_mono_ms() + RETRY_MS;
-    if (c->since_checkpoint > 0)
-        due = c->checkpoint_at;
-    if (c->sync_at != 0 && (due == 0 || c->sync_at < due))
-        due = c->sync_at;
-    return due;
+    return earlier(c->since_checkpoint > 0 ? c->checkpoint_at : 0, sync_at);
 }
 
 static void wait_until(struct ag_chain *c, int64_t due)
@@ -461,12 +511,12 @@ static bool wait_for_work(struct ag_chain *c)
     pthread_mutex_lock(&c->lock);
     due = next_due(c);
     while (!c->closing && (due == 0 || ag_clock_mono_ms() < due)) {
-        if (c->pending.len > 0 && !atomic_load(&c->stuck))
+        if (c->wanted && !atomic_load(&c->stuck))
             break;
         wait_until(c, due);
-        if (due == 0)
-            due = next_due(c);
+        due = earlier(due, next_due(c));
     }
+    c->wanted = false;
     closing = c->closing;
     pthread_mutex_unlock(&c->lock);
     return closing;
