@@ -27,26 +27,33 @@ struct run {
     bool failed;
 };
 
-static void on_done(const struct antag_completion *done, void *ctx)
+/* Signed, or refused as BUSY: by the agent, or by the library, whose connection has as many under way as may be. */
+static void over(struct flight *f, enum antag_err err, const struct antag_fault *fault)
 {
-    struct flight *f = ctx;
     struct run *r = f->run;
     double took = now_us() - f->sent_us;
 
     f->next = r->free;
     r->free = f;
-    r->in_flight--;
-    if (done->fault->err == ANTAG_OK) {
+    if (err == ANTAG_OK) {
         if (r->out->good < TIMES_MAX)
             r->good_us[r->out->good] = took;
         r->out->good++;
-    } else if (done->fault->err == ANTAG_ERR_BUSY && done->fault->retry_after_ms > 0) {
+    } else if (err == ANTAG_ERR_BUSY) {
         if (r->out->busy < TIMES_MAX)
             r->busy_us[r->out->busy] = took;
         r->out->busy++;
     } else if (!r->failed) {
-        r->failed = !fail(antag_err_name(done->fault->err), antag_fault_text(done->fault));
+        r->failed = !fail(antag_err_name(err), antag_fault_text(fault));
     }
+}
+
+static void on_done(const struct antag_completion *done, void *ctx)
+{
+    struct flight *f = ctx;
+
+    f->run->in_flight--;
+    over(f, done->fault->err, done->fault);
 }
 
 static void send_one(struct run *r)
@@ -63,12 +70,11 @@ static void send_one(struct run *r)
     r->free = f->next;
     f->sent_us = now_us();
     err = calls_submit(r->l->calls, r->l->op, a, on_done, f, &fault);
-    if (err != ANTAG_OK) {
-        r->failed = !fail(antag_err_name(err), antag_fault_text(&fault));
-        return;
-    }
-    r->in_flight++;
     r->out->sent++;
+    if (err == ANTAG_OK)
+        r->in_flight++;
+    else
+        over(f, err, &fault);
 }
 
 static void step_some(struct run *r, int ep, int wait_ms)
