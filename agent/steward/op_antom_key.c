@@ -5,15 +5,15 @@
 
 #include <openssl/evp.h>
 
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
 /* The new row, and the active one that it supersedes. */
-static enum antag_err put_rows(struct ag_steward *st, struct ag_txn *t,
-                               struct ag_row_profile *profile, struct ag_row_antom_key *row,
-                               struct antag_fault *fault)
+static enum antag_err put_rows(struct ag_txn *t, struct ag_row_profile *profile,
+                               struct ag_row_antom_key *row, struct antag_fault *fault)
 {
+    struct ag_registry *reg = t->st->reg;
     const struct ag_row_antom_key *active = ag_book_active_antom_key(t->book, profile->id);
     struct ag_row_antom_key old;
     enum antag_err err;
@@ -24,14 +24,12 @@ static enum antag_err put_rows(struct ag_steward *st, struct ag_txn *t,
         old = *active;
         if ((err = ag_life_antom_step(&t->life, &old, AG_ANTOMEV_SUPERSEDE, fault)) != ANTAG_OK)
             return err;
-        if ((err = ag_registry_put_antom_key(st->reg, &old, fault)) != ANTAG_OK)
+        if ((err = ag_registry_put_antom_key(reg, &old, fault)) != ANTAG_OK)
             return err;
     }
-    if ((err = ag_registry_put_profile(st->reg, profile, fault)) != ANTAG_OK)
+    if ((err = ag_registry_put_profile(reg, profile, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_registry_put_antom_key(st->reg, row, fault)) != ANTAG_OK)
-        return err;
-    return ag_txn_commit(t, fault);
+    return ag_registry_put_antom_key(reg, row, fault);
 }
 
 /* Staged, then started: before launch there is nobody to wait for. */
@@ -60,39 +58,6 @@ static enum antag_err make_row(const struct ag_txn *t, struct ag_row_profile *pr
     return ag_life_antom_step(&t->life, row, AG_ANTOMEV_START, fault);
 }
 
-static enum antag_err add_key(struct ag_steward *st, const struct ag_task *op,
-                              const struct ag_keyring_made *made, uint64_t *epoch,
-                              struct antag_writer *w, struct antag_fault *fault)
-{
-    const struct antag_antom_key_add_params *p = op->params;
-    const struct ag_row_profile *found = NULL;
-    struct antag_slice spki = {made->spki, made->spki_len};
-    bool same = p->same_as_other_environment.set && p->same_as_other_environment.v;
-    struct ag_row_antom_key row;
-    struct ag_row_profile profile;
-    char warning[AG_WARNING_MAX];
-    struct ag_txn t = {0};
-    enum antag_err err;
-
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_profile(t.book, p->profile.v, &found, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_rule_antom_key(t.book, found, spki, same, warning, fault)) != ANTAG_OK)
-        goto out;
-    profile = *found;
-    if ((err = make_row(&t, &profile, made, &row, fault)) != ANTAG_OK)
-        goto out;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile.name, 0, "version %u", row.version);
-    if ((err = put_rows(st, &t, &profile, &row, fault)) != ANTAG_OK)
-        goto out;
-    *epoch = t.epoch;
-    ag_render_antom_key(w, t.book, &t.life, &row, warning);
-out:
-    ag_txn_end(&t);
-    return err;
-}
-
 /* Is there such a profile? Before an opener is started for it. */
 static enum antag_err check_profile(struct ag_steward *st, struct antag_slice name,
                                     struct antag_fault *fault)
@@ -107,28 +72,44 @@ static enum antag_err check_profile(struct ag_steward *st, struct antag_slice na
     return err;
 }
 
-enum antag_err ag_op_antom_key_add(struct ag_steward *st, struct ag_task *op,
-                                   struct antag_writer *w, struct antag_fault *fault)
+static enum antag_err read_key(struct ag_steward *st, struct ag_task *op, struct antag_fault *fault)
 {
     const struct antag_antom_key_add_params *p = op->params;
-    struct ag_keyring_made *made = calloc(1, sizeof *made);
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if (made == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
     if ((err = check_profile(st, p->profile.v, fault)) != ANTAG_OK)
-        goto out;
-    err = ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, made, fault);
-    if (err != ANTAG_OK)
-        goto out;
-    if ((err = add_key(st, op, made, &epoch, w, fault)) != ANTAG_OK)
-        goto out;
-    err = ag_push_wait(st, epoch, false, fault);
-out:
-    free(made);
-    return err;
+        return err;
+    if ((op->made = calloc(1, sizeof *op->made)) == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
+    return ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, op->made, fault);
 }
+
+static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
+{
+    const struct antag_antom_key_add_params *p = op->params;
+    const struct ag_row_profile *found = NULL;
+    struct antag_slice spki = {op->made->spki, op->made->spki_len};
+    bool same = p->same_as_other_environment.set && p->same_as_other_environment.v;
+    struct ag_row_antom_key row;
+    struct ag_row_profile profile;
+    char warning[AG_WARNING_MAX];
+    enum antag_err err;
+
+    if ((err = ag_book_need_profile(t->book, p->profile.v, &found, fault)) != ANTAG_OK ||
+        (err = ag_rule_antom_key(t->book, found, spki, same, warning, fault)) != ANTAG_OK)
+        return err;
+    profile = *found;
+    if ((err = make_row(t, &profile, op->made, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile.name, 0, "version %u", row.version);
+    if ((err = put_rows(t, &profile, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_render_antom_key(w, t->book, &t->life, &row, warning);
+    return ANTAG_OK;
+}
+
+AG_DEED(antom_key_add, .prepare = read_key, .act = add)
 
 enum antag_err ag_op_antom_key_list(struct ag_steward *st, struct ag_task *op,
                                     struct antag_writer *w, struct antag_fault *fault)
@@ -156,41 +137,30 @@ out:
     return err;
 }
 
-enum antag_err ag_op_antom_key_revoke(struct ag_steward *st, struct ag_task *op,
-                                      struct antag_writer *w, struct antag_fault *fault)
+static enum antag_err revoke_key(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                                 struct antag_fault *fault)
 {
     const struct antag_key_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
     const struct ag_row_antom_key *k;
     struct ag_row_antom_key row;
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
-        goto out;
-    if ((k = ag_book_antom_version(t.book, profile->id, p->version.v)) == NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
-                              "%s has no Antom key version %llu; `antomctl antom-key list` shows "
-                              "them",
-                              profile->name, (unsigned long long)p->version.v);
-        goto out;
-    }
+    if ((err = ag_book_need_profile(t->book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        return err;
+    if ((k = ag_book_antom_version(t->book, profile->id, p->version.v)) == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
+                               "%s has no Antom key version %llu; `antomctl antom-key list` shows "
+                               "them",
+                               profile->name, (unsigned long long)p->version.v);
     row = *k;
-    if ((err = ag_life_antom_step(&t.life, &row, AG_ANTOMEV_REVOKE, fault)) != ANTAG_OK)
-        goto out;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "version %u", row.version);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_antom_key(st->reg, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_antom_key(w, t.book, &t.life, &row, NULL);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = ag_life_antom_step(&t->life, &row, AG_ANTOMEV_REVOKE, fault)) != ANTAG_OK)
+        return err;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "version %u", row.version);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_antom_key(w, t->book, &t->life, &row, NULL);
+    return ag_registry_put_antom_key(t->st->reg, &row, fault);
 }
+
+AG_DEED(antom_key_revoke, .act = revoke_key)

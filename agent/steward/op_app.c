@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -73,41 +73,42 @@ static enum antag_err put_profiles(struct ag_steward *st, const struct ag_row_ap
     return err;
 }
 
-enum antag_err ag_op_app_create(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                struct antag_fault *fault)
+static enum antag_err create(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                             struct antag_fault *fault)
 {
     const struct antag_app_create_params *p = op->params;
     struct ag_row_app row;
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
+    (void)w;
     if ((err = take_app(p, &row, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if (ag_book_app_named(t.book, p->app.v) != NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "app", "there is an application \"%s\"",
-                              row.name);
-        goto out;
-    }
-    row.created_at_ms = t.life.now_ms;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, row.name, 0, "%s, %s, %s", row.role,
+    if (ag_book_app_named(t->book, p->app.v) != NULL)
+        return antag_fault_set(fault, ANTAG_ERR_EXISTS, "app", "there is an application \"%s\"",
+                               row.name);
+    row.created_at_ms = t->life.now_ms;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, row.name, 0, "%s, %s, %s", row.role,
                 row.region, row.product);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_app(st->reg, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = put_profiles(st, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_app(w, t.book, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
+        (err = ag_registry_put_app(t->st->reg, &row, fault)) != ANTAG_OK)
+        return err;
+    op->row_id = row.id;
+    return put_profiles(t->st, &row, fault);
 }
+
+/* With its profiles. */
+static enum antag_err answer(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                             struct antag_fault *fault)
+{
+    const struct ag_row_app *app = ag_book_app(t->book, op->row_id);
+
+    if (app == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the application's row is gone");
+    ag_render_app(w, t->book, app);
+    return ANTAG_OK;
+}
+
+AG_DEED(app_create, .act = create, .answer = answer)
 
 enum antag_err ag_op_app_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                               struct antag_fault *fault)

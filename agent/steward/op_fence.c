@@ -1,52 +1,39 @@
 /* op_fence: paths that a profile may use although they look like the other environment's. */
 #include <string.h>
 
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 
-enum antag_err ag_op_fence_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                               struct antag_fault *fault)
+static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
 {
     const struct antag_fence_add_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
     struct ag_row_fence row = {0};
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_glob_check_path(p->path.v, "path", fault)) != ANTAG_OK)
+    if ((err = ag_glob_check_path(p->path.v, "path", fault)) != ANTAG_OK ||
+        (err = ag_book_need_profile(t->book, p->profile.v, &profile, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
-        goto out;
-    for (size_t i = 0; i < t.book->fence_count && err == ANTAG_OK; i++)
-        if (t.book->fences[i].profile_id == profile->id &&
-            antag_slice_is(p->path.v, t.book->fences[i].path))
-            err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "path",
-                                  "%s has this exception as fence %llu", profile->name,
-                                  (unsigned long long)t.book->fences[i].id);
-    if (err != ANTAG_OK)
-        goto out;
+    for (size_t i = 0; i < t->book->fence_count; i++)
+        if (t->book->fences[i].profile_id == profile->id &&
+            antag_slice_is(p->path.v, t->book->fences[i].path))
+            return antag_fault_set(fault, ANTAG_ERR_EXISTS, "path",
+                                   "%s has this exception as fence %llu", profile->name,
+                                   (unsigned long long)t->book->fences[i].id);
     row.profile_id = profile->id;
-    if (!antag_slice_copy(p->path.v, row.path, sizeof row.path)) {
-        err = antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "path", "has at most %d bytes",
-                              ANTAG_GLOB_MAX);
-        goto out;
-    }
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", row.path);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_fence(st->reg, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_fence(w, t.book, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if (!antag_slice_copy(p->path.v, row.path, sizeof row.path))
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "path", "has at most %d bytes",
+                               ANTAG_GLOB_MAX);
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", row.path);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
+        (err = ag_registry_put_fence(t->st->reg, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_render_fence(w, t->book, &row);
+    return ANTAG_OK;
 }
+
+AG_DEED(fence_add, .act = add)
 
 enum antag_err ag_op_fence_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                 struct antag_fault *fault)
@@ -74,39 +61,33 @@ out:
     return err;
 }
 
-enum antag_err ag_op_fence_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                  struct antag_fault *fault)
+static const struct ag_row_fence *find(const struct ag_book *b, uint64_t id)
+{
+    for (size_t i = 0; i < b->fence_count; i++)
+        if (b->fences[i].id == id)
+            return &b->fences[i];
+    return NULL;
+}
+
+static enum antag_err take_away(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
 {
     const struct antag_fence_id_params *p = op->params;
+    const struct ag_row_fence *row = find(t->book, p->fence.v);
     const struct ag_row_profile *profile;
-    struct ag_row_fence row = {0};
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    for (size_t i = 0; i < t.book->fence_count; i++)
-        if (t.book->fences[i].id == p->fence.v)
-            row = t.book->fences[i];
-    if (row.id == 0) {
-        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "fence",
-                              "there is no fence exception %llu; `antomctl fence list` shows them",
-                              (unsigned long long)p->fence.v);
-        goto out;
-    }
-    profile = ag_book_profile(t.book, row.profile_id);
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0, "%s",
-                row.path);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_delete_fence(st->reg, row.id, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_fence(w, t.book, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if (row == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "fence",
+                               "there is no fence exception %llu; `antomctl fence list` shows them",
+                               (unsigned long long)p->fence.v);
+    profile = ag_book_profile(t->book, row->profile_id);
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0, "%s",
+                row->path);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_fence(w, t->book, row);
+    return ag_registry_delete_fence(t->st->reg, row->id, fault);
 }
+
+AG_DEED(fence_remove, .act = take_away)

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -163,41 +163,41 @@ static void describe(const struct ag_grant *g, char *out, size_t size)
              (g->ops & AG_OP_EXPLAIN) != 0 ? " explain" : "", g->query ? ", query" : "", rate);
 }
 
-enum antag_err ag_op_grant_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                               struct antag_fault *fault)
+static enum antag_err put(struct ag_txn *t, struct ag_task *op, struct ag_grant *g,
+                          struct antag_writer *w, struct antag_fault *fault)
 {
     const struct antag_grant_add_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
-    struct ag_grant g = {0};
-    struct ag_txn t = {0};
     char said[200];
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = take_grant(p, &g, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_profile(t.book, p->profile.v, &profile, fault)) != ANTAG_OK)
-        goto out;
-    g.profile_id = profile->id;
-    if ((err = refuse_same(t.book, &g, fault)) != ANTAG_OK)
-        goto out;
-    describe(&g, said, sizeof said);
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", said);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_grant(st->reg, &g, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_grant(w, t.book, &g);
-out:
-    ag_txn_end(&t);
-    ag_grant_fini(&g);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = ag_book_need_profile(t->book, p->profile.v, &profile, fault)) != ANTAG_OK)
+        return err;
+    g->profile_id = profile->id;
+    if ((err = refuse_same(t->book, g, fault)) != ANTAG_OK)
+        return err;
+    describe(g, said, sizeof said);
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "%s", said);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
+        (err = ag_registry_put_grant(t->st->reg, g, fault)) != ANTAG_OK)
+        return err;
+    ag_render_grant(w, t->book, g);
+    return ANTAG_OK;
 }
+
+static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
+{
+    struct ag_grant g = {0};
+    enum antag_err err = take_grant(op->params, &g, fault);
+
+    if (err == ANTAG_OK)
+        err = put(t, op, &g, w, fault);
+    ag_grant_fini(&g);
+    return err;
+}
+
+AG_DEED(grant_add, .act = add)
 
 enum antag_err ag_op_grant_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                 struct antag_fault *fault)
@@ -225,40 +225,35 @@ out:
     return err;
 }
 
-enum antag_err ag_op_grant_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                  struct antag_fault *fault)
+static const struct ag_grant *find(const struct ag_book *b, uint64_t id)
+{
+    for (size_t i = 0; i < b->grant_count; i++)
+        if (b->grants[i].id == id)
+            return &b->grants[i];
+    return NULL;
+}
+
+static enum antag_err take_away(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
 {
     const struct antag_grant_id_params *p = op->params;
-    const struct ag_grant *g = NULL;
+    const struct ag_grant *g = find(t->book, p->grant.v);
     const struct ag_row_profile *profile;
-    struct ag_txn t = {0};
     char said[200];
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    for (size_t i = 0; i < t.book->grant_count; i++)
-        if (t.book->grants[i].id == p->grant.v)
-            g = &t.book->grants[i];
-    if (g == NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "grant",
-                              "there is no grant %llu; `antomctl grant list` shows them",
-                              (unsigned long long)p->grant.v);
-        goto out;
-    }
-    ag_render_grant(w, t.book, g); /* before the book is read again */
+    if (g == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "grant",
+                               "there is no grant %llu; `antomctl grant list` shows them",
+                               (unsigned long long)p->grant.v);
     describe(g, said, sizeof said);
-    profile = ag_book_profile(t.book, g->profile_id);
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0,
+    profile = ag_book_profile(t->book, g->profile_id);
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile == NULL ? "" : profile->name, 0,
                 "grant %llu: %s", (unsigned long long)g->id, said);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_delete_grant(st->reg, p->grant.v, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) == ANTAG_OK)
-        epoch = t.epoch;
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_grant(w, t->book, g);
+    return ag_registry_delete_grant(t->st->reg, p->grant.v, fault);
 }
+
+AG_DEED(grant_remove, .act = take_away)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "agent/lib/log.h"
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -120,22 +120,15 @@ out:
 /* ---- changing; each step commits, then front and keepers follow */
 
 /* The key's row as it is after all is done. */
-static enum antag_err answer_key(struct ag_steward *st, uint64_t handle, struct antag_writer *w,
+static enum antag_err answer_key(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                                  struct antag_fault *fault)
 {
-    const struct ag_row_key *k;
-    struct ag_txn t;
-    enum antag_err err;
+    const struct ag_row_key *k = ag_book_key(t->book, op->row_id);
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((k = ag_book_key(t.book, handle)) == NULL)
-        err = antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
-    else
-        ag_render_key(w, t.book, &t.life, k, ag_keeper_holds(st, k->keyring, k->id), NULL);
-out:
-    ag_txn_end(&t);
-    return err;
+    if (k == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
+    ag_render_key(w, t->book, &t->life, k, ag_keeper_holds(t->st, k->keyring, k->id), NULL);
+    return ANTAG_OK;
 }
 
 /* The keeper must hold the key, tested, before it may be made to sign. Not under the registry's lock. */
@@ -160,140 +153,99 @@ static enum antag_err make_ready(struct ag_steward *st, const struct ag_row_prof
     return ANTAG_OK;
 }
 
-enum change { CHANGE_ACTIVATE, CHANGE_RESUME };
+/* The rows as they will be, first the one that stops: never two active ones, not even within the transaction.
+ * has_old: there is such a one. */
+static enum antag_err step(const struct ag_txn *t, const struct ag_task *op, struct ag_row_key *row,
+                           struct ag_row_key *old, bool *has_old, struct antag_fault *fault)
+{
+    *has_old = false;
+    if (op->which == ANTAG_STAFF_key_resume)
+        return ag_life_step(&t->life, t->book, row, AG_KEYEV_RESUME, true, NULL, fault);
+    return ag_life_activate(&t->life, t->book, row, true, old, has_old, fault);
+}
 
 /* Would the table let it? Before the keeper is asked to load anything. */
-static enum antag_err dry_run(const struct ag_txn *t, const struct ag_row_key *k,
-                              enum change change, struct antag_fault *fault)
-{
-    struct ag_row_key row = *k, old;
-    bool has_old;
-
-    if (change == CHANGE_RESUME)
-        return ag_life_step(&t->life, t->book, &row, AG_KEYEV_RESUME, true, NULL, fault);
-    return ag_life_activate(&t->life, t->book, &row, true, &old, &has_old, fault);
-}
-
-static enum antag_err commit_change(struct ag_steward *st, struct ag_txn *t, uint64_t handle,
-                                    enum change change, struct antag_fault *fault)
-{
-    const struct ag_row_key *k = ag_book_key(t->book, handle);
-    struct ag_row_key row, old;
-    bool has_old = false;
-    enum antag_err err;
-
-    if (k == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version", "the key is gone");
-    row = *k;
-    err = change == CHANGE_RESUME
-              ? ag_life_step(&t->life, t->book, &row, AG_KEYEV_RESUME, true, NULL, fault)
-              : ag_life_activate(&t->life, t->book, &row, true, &old, &has_old, fault);
-    if (err != ANTAG_OK)
-        return err;
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    /* first the one that stops: never two active rows, not even within the transaction */
-    if (has_old && (err = ag_registry_put_key(st->reg, &old, fault)) != ANTAG_OK)
-        return err;
-    if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
-        return err;
-    return ag_txn_commit(t, fault);
-}
-
-static enum antag_err change_key(struct ag_steward *st, const struct ag_task *op,
-                                 enum change change, struct antag_writer *w,
-                                 struct antag_fault *fault)
+static enum antag_err prepare(struct ag_steward *st, struct ag_task *op, struct antag_fault *fault)
 {
     const struct antag_key_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
     const struct ag_row_key *k = NULL;
     struct ag_row_profile of;
-    struct ag_row_key row;
-    struct ag_txn t = {0};
-    uint64_t era, epoch;
+    struct ag_row_key row, next, old;
+    bool has_old;
+    struct ag_txn t;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) !=
-        ANTAG_OK)
-        goto out;
-    if ((err = dry_run(&t, k, change, fault)) != ANTAG_OK)
-        goto out;
-    of = *profile;
+    if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
+        (err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) ==
+            ANTAG_OK) {
+        next = row = *k;
+        of = *profile;
+        op->era = t.era;
+        op->row_id = row.id;
+        err = step(&t, op, &next, &old, &has_old, fault);
+    }
+    ag_txn_end(&t);
+    if (err != ANTAG_OK || (row.state == AG_KEY_SUSPENDED && row.suspended_from == AG_KEY_RETIRED))
+        return err;
+    return make_ready(st, &of, &row, fault);
+}
+
+static enum antag_err act(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
+{
+    const struct ag_row_key *k = ag_book_key(t->book, op->row_id);
+    const struct ag_row_profile *profile;
+    struct ag_row_key row, old;
+    bool has_old;
+    enum antag_err err;
+
+    (void)w;
+    if (k == NULL || (profile = ag_book_profile(t->book, k->profile_id)) == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version", "the key is gone");
     row = *k;
-    era = t.era;
-    ag_txn_end(&t);
-    if (row.state != AG_KEY_SUSPENDED || row.suspended_from != AG_KEY_RETIRED)
-        if ((err = make_ready(st, &of, &row, fault)) != ANTAG_OK)
-            goto out;
-    if ((err = ag_txn_begin(st, era, &t, fault)) != ANTAG_OK)
-        goto out;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, of.name, row.id, "version %u", row.version);
-    if ((err = commit_change(st, &t, row.id, change, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_txn_end(&t);
-    if ((err = ag_push_wait(st, epoch, true, fault)) != ANTAG_OK)
-        goto out;
-    err = answer_key(st, row.id, w, fault);
-out:
-    ag_txn_end(&t);
-    return err;
+    if ((err = step(t, op, &row, &old, &has_old, fault)) != ANTAG_OK)
+        return err;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, row.id, "version %u",
+                row.version);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
+        (has_old && (err = ag_registry_put_key(t->st->reg, &old, fault)) != ANTAG_OK))
+        return err;
+    return ag_registry_put_key(t->st->reg, &row, fault);
 }
 
-enum antag_err ag_op_key_activate(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                  struct antag_fault *fault)
-{
-    return change_key(st, op, CHANGE_ACTIVATE, w, fault);
-}
+AG_DEED(key_activate, .prepare = prepare, .act = act, .answer = answer_key, .keys = true)
+AG_DEED(key_resume, .prepare = prepare, .act = act, .answer = answer_key, .keys = true)
 
-enum antag_err ag_op_key_resume(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                struct antag_fault *fault)
-{
-    return change_key(st, op, CHANGE_RESUME, w, fault);
-}
-
-enum antag_err ag_op_key_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                             struct antag_fault *fault)
+static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
 {
     const struct antag_key_set_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
     const struct ag_row_key *k = NULL;
     struct ag_row_key row;
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
     if (p->key_version.v < 1 || p->key_version.v > UINT32_MAX)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "key_version", "is 1 to 4294967295");
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_key(t.book, p->profile.v, p->version.v, &profile, &k, fault)) !=
+    if ((err = ag_book_need_key(t->book, p->profile.v, p->version.v, &profile, &k, fault)) !=
         ANTAG_OK)
-        goto out;
+        return err;
     row = *k;
-    if (row.state == AG_KEY_DESTROYED || row.state == AG_KEY_COMPROMISED) {
-        err = antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
-                              "%s version %u is %s and never signs again", profile->name,
-                              row.version, ag_key_state_name(row.state));
-        goto out;
-    }
+    if (row.state == AG_KEY_DESTROYED || row.state == AG_KEY_COMPROMISED)
+        return antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
+                               "%s version %u is %s and never signs again", profile->name,
+                               row.version, ag_key_state_name(row.state));
     row.key_version = (uint32_t)p->key_version.v;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, profile->name, row.id,
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, row.id,
                 "version %u: key_version %u", row.version, row.key_version);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_key(w, t.book, &t.life, &row, ag_keeper_holds(st, row.keyring, row.id), NULL);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_key(w, t->book, &t->life, &row, ag_keeper_holds(t->st, row.keyring, row.id), NULL);
+    return ag_registry_put_key(t->st->reg, &row, fault);
 }
+
+AG_DEED(key_set, .act = set)
 
 /* ---- stopping */
 
@@ -351,6 +303,18 @@ static enum antag_err stopped_unrecorded(const struct target *k, const struct an
                            k->name, k->version, antag_fault_text(why));
 }
 
+static enum antag_err answer_now(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
+                                 struct antag_fault *fault)
+{
+    struct ag_txn t;
+    enum antag_err err = ag_txn_begin(st, 0, &t, fault);
+
+    if (err == ANTAG_OK)
+        err = answer_key(&t, op, w, fault);
+    ag_txn_end(&t);
+    return err;
+}
+
 /* Keeper first, then front, then registry. */
 enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                  struct antag_fault *fault)
@@ -390,5 +354,6 @@ enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, stru
                                "the stop of %s version %u is recorded, but its keeper has not "
                                "confirmed it: %s; `antomctl doctor` shows when it has",
                                k.name, k.version, antag_fault_text(&keeper));
-    return answer_key(st, k.handle, w, fault);
+    op->row_id = k.handle;
+    return answer_now(st, op, w, fault);
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -82,38 +82,29 @@ static void describe(const struct antag_profile_set_params *p, const struct ag_r
                                at == 0 && set[i][0] == ' ' ? set[i] + 1 : set[i]);
 }
 
-enum antag_err ag_op_profile_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                 struct antag_fault *fault)
+static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
 {
     const struct antag_profile_set_params *p = op->params;
     const struct ag_row_profile *found = NULL;
     struct ag_row_profile row;
-    struct ag_txn t = {0};
     char said[ANTAG_TEXT_MAX + 1] = "";
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_book_need_profile(t.book, p->profile.v, &found, fault)) != ANTAG_OK)
-        goto out;
+    if ((err = ag_book_need_profile(t->book, p->profile.v, &found, fault)) != ANTAG_OK)
+        return err;
     row = *found;
-    if ((err = take_settings(p, t.book, &row, fault)) != ANTAG_OK)
-        goto out;
+    if ((err = take_settings(p, t->book, &row, fault)) != ANTAG_OK)
+        return err;
     describe(p, &row, said);
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, row.name, 0, "%s", said);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_registry_put_profile(st->reg, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
-    ag_render_profile(w, t.book, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, row.name, 0, "%s", said);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_profile(w, t->book, &row);
+    return ag_registry_put_profile(t->st->reg, &row, fault);
 }
+
+AG_DEED(profile_set, .act = set)
 
 enum antag_err ag_op_profile_show(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                   struct antag_fault *fault)

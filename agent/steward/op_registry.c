@@ -1,5 +1,5 @@
 /* op_registry: what staff says of the registry as a whole. */
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/record.h"
 #include "agent/steward/rules.h"
 
@@ -19,33 +19,25 @@ static enum antag_err check_behind(const struct ag_book *b, uint64_t said,
 }
 
 /* The transaction gets an epoch after all that the record knows, so that nothing is older any more. */
-enum antag_err ag_op_registry_confirm(struct ag_steward *st, struct ag_task *op,
-                                      struct antag_writer *w, struct antag_fault *fault)
+static enum antag_err confirm(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                              struct antag_fault *fault)
 {
     const struct antag_registry_confirm_params *p = op->params;
     char reason[ANTAG_TEXT_MAX + 1];
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_rule_line(p->reason.v, "reason", reason, sizeof reason, fault)) != ANTAG_OK)
+    if ((err = ag_rule_line(p->reason.v, "reason", reason, sizeof reason, fault)) != ANTAG_OK ||
+        (err = check_behind(t->book, p->record_epoch.v, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = check_behind(t.book, p->record_epoch.v, fault)) != ANTAG_OK)
-        goto out;
-    ag_txn_deed(&t, ag_task_actor(op), op->row->name, "", 0, "from epoch %llu: %.200s",
-                (unsigned long long)t.book->epoch, reason);
-    if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
-        goto out;
-    ag_registry_raise_epoch(st->reg, t.book->behind + 1);
-    if ((err = ag_txn_commit(&t, fault)) != ANTAG_OK)
-        goto out;
-    epoch = t.epoch;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, "", 0, "from epoch %llu: %.200s",
+                (unsigned long long)t->book->epoch, reason);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_registry_raise_epoch(t->st->reg, t->book->behind + 1);
     antag_w_map(w);
-    antag_w_kv_uint(w, "epoch", epoch);
+    antag_w_kv_uint(w, "epoch", ag_registry_next_epoch(t->st->reg));
     antag_w_end(w);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    return ANTAG_OK;
 }
+
+AG_DEED(registry_confirm, .act = confirm)

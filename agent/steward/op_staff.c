@@ -4,7 +4,7 @@
 
 #include "agent/core/grant.h"
 #include "agent/core/mailbox.h"
-#include "agent/steward/ops.h"
+#include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 
 /* ---- what is asked */
@@ -104,9 +104,9 @@ static void describe(const struct ag_row_staff *row, char *out, size_t size)
              row->mail[0] != '\0' ? ", " : "", row->mail);
 }
 
-/* Writes the row, or takes it away, with its deed. *epoch: of the commit. */
+/* Writes the row, or takes it away, with its deed. */
 static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct ag_row_staff *row,
-                            bool gone, uint64_t *epoch, struct antag_fault *fault)
+                            bool gone, struct antag_writer *w, struct antag_fault *fault)
 {
     char said[ANTAG_TEXT_MAX + 80];
     enum antag_err err;
@@ -118,21 +118,16 @@ static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct a
     ag_txn_deed(t, ag_task_actor(op), op->row->name, "", 0, "%s", said);
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
         return err;
-    err = gone ? ag_registry_delete_staff(t->st->reg, row->id, fault)
-               : ag_registry_put_staff(t->st->reg, row, fault);
-    if (err == ANTAG_OK)
-        err = ag_txn_commit(t, fault);
-    *epoch = t->epoch;
-    return err;
+    ag_render_staff(w, row);
+    return gone ? ag_registry_delete_staff(t->st->reg, row->id, fault)
+                : ag_registry_put_staff(t->st->reg, row, fault);
 }
 
-enum antag_err ag_op_staff_add(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                               struct antag_fault *fault)
+static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
 {
     const struct antag_staff_add_params *p = op->params;
     struct ag_row_staff row = {.uid = (uint32_t)p->uid.v};
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
     if (row.uid == AG_UID_STRANGER)
@@ -142,63 +137,49 @@ enum antag_err ag_op_staff_add(struct ag_steward *st, struct ag_task *op, struct
     if ((err = take_roles(&p->roles, &row.roles, fault)) != ANTAG_OK ||
         (p->mail.set && (err = take_mail(p->mail.v, &row, fault)) != ANTAG_OK))
         return err;
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
-        goto out;
-    if (find(t.book, row.uid) != NULL)
-        err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
-                              "uid %u is enrolled; `antomctl staff set` changes roles and mailbox",
-                              (unsigned)row.uid);
-    else if (t.book->staff_count >= AG_ENROLLED_MAX)
-        err = antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
-                              "%d people are enrolled, no more can be", AG_ENROLLED_MAX);
-    if (err == ANTAG_OK && (err = store(&t, op, &row, false, &epoch, fault)) == ANTAG_OK)
-        ag_render_staff(w, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if (find(t->book, row.uid) != NULL)
+        return antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
+                               "uid %u is enrolled; `antomctl staff set` changes roles and mailbox",
+                               (unsigned)row.uid);
+    if (t->book->staff_count >= AG_ENROLLED_MAX)
+        return antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
+                               "%d people are enrolled, no more can be", AG_ENROLLED_MAX);
+    return store(t, op, &row, false, w, fault);
 }
 
-enum antag_err ag_op_staff_set(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                               struct antag_fault *fault)
+AG_DEED(staff_add, .act = add)
+
+static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
 {
     const struct antag_staff_set_params *p = op->params;
     struct ag_row_staff row;
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
     if (!p->roles.set && !p->mail.set)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "roles", "or mail must be given");
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
-        (err = need(t.book, p->uid.v, &row, fault)) != ANTAG_OK ||
+    if ((err = need(t->book, p->uid.v, &row, fault)) != ANTAG_OK ||
         (p->roles.set && (err = take_roles(&p->roles, &row.roles, fault)) != ANTAG_OK) ||
         (p->mail.set && (err = take_mail(p->mail.v, &row, fault)) != ANTAG_OK))
-        goto out;
-    if ((err = store(&t, op, &row, false, &epoch, fault)) == ANTAG_OK)
-        ag_render_staff(w, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+        return err;
+    return store(t, op, &row, false, w, fault);
 }
 
-enum antag_err ag_op_staff_remove(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                  struct antag_fault *fault)
+AG_DEED(staff_set, .act = set)
+
+static enum antag_err take_away(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                                struct antag_fault *fault)
 {
     const struct antag_staff_uid_params *p = op->params;
     struct ag_row_staff row;
-    struct ag_txn t = {0};
-    uint64_t epoch = 0;
     enum antag_err err;
 
-    if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
-        (err = need(t.book, p->uid.v, &row, fault)) != ANTAG_OK)
-        goto out;
-    if ((err = store(&t, op, &row, true, &epoch, fault)) == ANTAG_OK)
-        ag_render_staff(w, &row);
-out:
-    ag_txn_end(&t);
-    return err != ANTAG_OK ? err : ag_push_wait(st, epoch, false, fault);
+    if ((err = need(t->book, p->uid.v, &row, fault)) != ANTAG_OK)
+        return err;
+    return store(t, op, &row, true, w, fault);
 }
+
+AG_DEED(staff_remove, .act = take_away)
 
 enum antag_err ag_op_staff_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                 struct antag_fault *fault)

@@ -205,6 +205,7 @@ void ag_task_free(struct ag_task *op)
     if (op->decoder_made)
         antag_decoder_fini(&op->decoder);
     antag_writer_fini(&op->answer);
+    free(op->made);
     free(op->params);
     free(op->bytes);
     free(op);

@@ -20,8 +20,12 @@ struct ag_task {
     void *params; /* struct of row->params; views into `bytes` */
     size_t file_count;
     int files[AG_OP_FILES_MAX]; /* memory files; closed with the operation */
-    struct antag_writer answer; /* the whole answer, when it is done */
-    enum antag_err err;         /* what it came to */
+    /* between the parts of an operation (deeds.h) */
+    uint64_t era;                 /* of the registry, in which it was prepared; 0: any */
+    uint64_t row_id;              /* of the row it is about */
+    struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
+    struct antag_writer answer;   /* the whole answer, when it is done */
+    enum antag_err err;           /* what it came to */
     /* inside */
     void *owner; /* of the one who submitted; NULL when he is gone. Loop thread. */
     uint8_t *bytes;

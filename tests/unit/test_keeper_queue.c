@@ -91,7 +91,7 @@ static void test_places(void)
     CU_ASSERT_EQUAL(take(4, later, false, tags, &took), 0); /* kept anew from there on */
     CU_ASSERT(took.kept);
     CU_ASSERT_EQUAL(take(4, later + soon, false, tags, &took), 1); /* nobody was here since */
-    CU_ASSERT(tags[0] == 4 && !took.kept && !took.rest); /* that was the last worker */
+    CU_ASSERT(tags[0] == 4 && !took.kept && !took.rest);           /* that was the last worker */
     ag_queue_signed(queue, 7, later + soon);
     CU_ASSERT_EQUAL(take(4, later + soon, true, tags, &took), 1);
     CU_ASSERT_EQUAL(ag_queue_count(queue), 0);
