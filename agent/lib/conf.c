@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/core/mailbox.h"
 #include "proto/utf8.h"
 
 #define FILE_LEN_MAX (64 * 1024)
@@ -19,12 +20,12 @@
 #define PATH_SHOWN  160 /* of a longer path the end, so that the message behind it is not cut */
 #define VALUE_SHOWN 40
 
-enum kind { KIND_NUM, KIND_WORD };
+enum kind { KIND_NUM, KIND_WORD, KIND_TEXT };
 struct key {
     const char *section, *name;
     enum kind kind;
     int64_t def, min, max;
-    const char *words; /* "error|warn" */
+    const char *words; /* WORD: "error|warn"; TEXT: the default */
     const char *doc;
     size_t offset; /* in struct ag_conf, or of a keyring's keys in struct ag_conf_keyring */
 };
@@ -33,8 +34,11 @@ struct key {
     {#section, #key, KIND_##type,                                                                  \
      def,      min,  max,                                                                          \
      words,    doc,  offsetof(struct ag_conf, section##_##key)},
-static const struct key keys[] = {AG_CONF_KEYS(AG_ROW)};
+#define AG_TEXT_ROW(section, key, max, def, doc)                                                   \
+    {#section, #key, KIND_TEXT, 0, 0, max, def, doc, offsetof(struct ag_conf, section##_##key)},
+static const struct key keys[] = {AG_CONF_KEYS(AG_ROW) AG_CONF_TEXTS(AG_TEXT_ROW)};
 #undef AG_ROW
+#undef AG_TEXT_ROW
 #define AG_ROW(section, key, type, def, min, max, words, doc)                                      \
     {#section, #key, KIND_##type, def, min, max, words, doc, offsetof(struct ag_conf_keyring, key)},
 static const struct key ring_keys[] = {AG_CONF_KEYRING_KEYS(AG_ROW)};
@@ -61,6 +65,11 @@ static int64_t *member(void *base, const struct key *k)
     return (int64_t *)(void *)((char *)base + k->offset);
 }
 
+static char *text_member(void *base, const struct key *k)
+{
+    return (char *)base + k->offset;
+}
+
 static void init_ring(struct ag_conf_keyring *ring, struct antag_slice name)
 {
     (void)antag_slice_copy(name, ring->name, sizeof ring->name);
@@ -71,8 +80,12 @@ static void init_ring(struct ag_conf_keyring *ring, struct antag_slice name)
 void ag_conf_default(struct ag_conf *c)
 {
     memset(c, 0, sizeof *c);
-    for (size_t i = 0; i < COUNT(keys); i++)
-        *member(c, &keys[i]) = keys[i].def;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        if (keys[i].kind == KIND_TEXT)
+            snprintf(text_member(c, &keys[i]), (size_t)keys[i].max + 1, "%s", keys[i].words);
+        else
+            *member(c, &keys[i]) = keys[i].def;
+    }
     init_ring(&c->keyrings[0], antag_slice_of("soft"));
     c->keyring_count = 1;
 }
@@ -180,9 +193,14 @@ static bool parse_number(const char *value, const struct key *k, int64_t *out)
 
 static int set_value(struct reading *r, const struct key *k, void *base, const char *value)
 {
-    int64_t *to = member(base, k);
+    int64_t *to = k->kind == KIND_TEXT ? NULL : member(base, k);
 
-    if (k->kind == KIND_WORD) {
+    if (k->kind == KIND_TEXT) {
+        if (strlen(value) > (size_t)k->max)
+            return refuse(r, k->name, "%s has %zu bytes, at most %" PRId64 " are taken", k->name,
+                          strlen(value), k->max);
+        snprintf(text_member(base, k), (size_t)k->max + 1, "%s", value);
+    } else if (k->kind == KIND_WORD) {
         int64_t word = find_word(k->words, value);
 
         if (word < 0)
@@ -360,6 +378,42 @@ static char *read_line(char *out, int size, void *ctx)
     return out;
 }
 
+/* ---- what must go together */
+
+static bool refuse_mail(struct reading *r, const char *key, const char *text)
+{
+    (void)refuse(r, key, "[mail] %s", text);
+    return false;
+}
+
+/* Letters, digits, dots and hyphens; or an IPv6 address in brackets. Nothing that means anything in an URL. */
+static bool is_host(const char *s)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    size_t len = strlen(s);
+
+    if (s[0] == '[')
+        return len > 2 && s[len - 1] == ']' && strspn(s + 1, "0123456789abcdefABCDEF:.") == len - 2;
+    return strspn(s, name) == len && s[0] != '-' && s[0] != '.';
+}
+
+static bool check_mail(struct reading *r)
+{
+    const struct ag_conf *c = &r->conf;
+    struct antag_fault why;
+
+    if (!is_host(c->mail_server))
+        return refuse_mail(r, "server", "server is a host name, or an IPv6 address in brackets");
+    if (c->mail_from[0] != '\0' &&
+        ag_mailbox_check(antag_slice_of(c->mail_from), "from", &why) != ANTAG_OK)
+        return refuse_mail(r, "from", antag_fault_text(&why));
+    if (c->mail_server[0] != '\0' && c->mail_from[0] == '\0')
+        return refuse_mail(r, "from", "from must be set where server is: mail needs a sender");
+    if ((c->mail_user[0] == '\0') != (c->mail_password_file[0] == '\0'))
+        return refuse_mail(r, "user", "user and password_file are set together, or neither is");
+    return true;
+}
+
 enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *text,
                              struct antag_fault *fault)
 {
@@ -373,7 +427,7 @@ enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *te
         refuse_at(&r, bad_line, NULL, "must be `key = value`, [SECTION] or a comment behind #");
     if (bad_line < 0)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
-    if (r.failed)
+    if (r.failed || !check_mail(&r))
         return ANTAG_ERR_CONF;
     *c = r.conf;
     return ANTAG_OK;
@@ -460,7 +514,9 @@ static void document_key(FILE *f, const struct key *k)
     for (const char *p = k->doc; *p != '\0'; p++)
         *p == '\n' ? fputs("\n# ", f) : fputc(*p, f);
     fputc('\n', f);
-    if (k->kind == KIND_WORD)
+    if (k->kind == KIND_TEXT)
+        fprintf(f, "# Text of at most %" PRId64 " bytes.\n#%s = %s\n", k->max, k->name, k->words);
+    else if (k->kind == KIND_WORD)
         document_word(f, k);
     else
         fprintf(f, "# From %" PRId64 " to %" PRId64 ".\n#%s = %" PRId64 "\n", k->min, k->max,

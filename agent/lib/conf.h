@@ -53,8 +53,25 @@
     R(audit, reserve_bytes, NUM, 4194304, 0, 1073741824, "",                                       \
       "Disk space kept free for the record of work that runs while the disk becomes full.")        \
     R(audit, refusals_every_ms, NUM, 60000, 1000, 3600000, "",                                     \
-      "What callers were refused is counted, and recorded this often at most.")
+      "What callers were refused is counted, and recorded this often at most.")                    \
+    R(mail, port, NUM, 587, 1, 65535, "", "Port of the mail server.")                              \
+    R(mail, security, WORD, 0, 0, 1, "starttls|tls",                                               \
+      "How the connection is encrypted: starttls (usual on port 587) or tls from the first byte\n" \
+      "(usual on port 465). The server's certificate is checked in both cases.")                   \
+    R(mail, timeout_ms, NUM, 60000, 1000, 600000, "",                                              \
+      "A mail that takes longer is tried again later.")
 
+/*  section, key, most bytes, default, what it does. Texts of one line. */
+#define AG_CONF_TEXTS(R)                                                                           \
+    R(mail, server, 253, "",                                                                       \
+      "Name of the mail server (SMTP). Empty: no mail is sent, and it waits.")                     \
+    R(mail, from, 254, "", "Sender's address.")                                                    \
+    R(mail, user, 128, "", "User name at the mail server. Empty: without authentication.")         \
+    R(mail, password_file, 160, "", "File that holds the password of that user, one line, 0600.")  \
+    R(mail, ca_file, 160, "/etc/ssl/certs/ca-certificates.crt",                                    \
+      "Certificates (PEM) of those who may vouch for the mail server.")
+
+enum ag_mail_security { AG_MAIL_STARTTLS, AG_MAIL_TLS };             /* mail_security */
 enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_durability */
 
 /* sections with a name of their own: [keyring NAME] */
@@ -76,6 +93,9 @@ struct ag_conf_keyring {
 struct ag_conf {
 #define AG_ROW(section, key, type, def, min, max, words, doc) int64_t section##_##key;
     AG_CONF_KEYS(AG_ROW)
+#undef AG_ROW
+#define AG_ROW(section, key, max, def, doc) char section##_##key[(max) + 1];
+    AG_CONF_TEXTS(AG_ROW)
 #undef AG_ROW
     size_t keyring_count; /* at least one: "soft" is always there, first */
     struct ag_conf_keyring keyrings[AG_CONF_KEYRINGS_MAX];

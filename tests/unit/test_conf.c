@@ -15,6 +15,11 @@ static bool same(const struct ag_conf *a, const struct ag_conf *b)
         return false;
     AG_CONF_KEYS(AG_ROW)
 #undef AG_ROW
+#define AG_ROW(section, key, max, def, doc)                                                        \
+    if (strcmp(a->section##_##key, b->section##_##key) != 0)                                       \
+        return false;
+    AG_CONF_TEXTS(AG_ROW)
+#undef AG_ROW
     if (a->keyring_count != b->keyring_count)
         return false;
     for (size_t i = 0; i < a->keyring_count; i++)
@@ -75,7 +80,7 @@ static const struct {
 } bad_rows[] = {
     {"unknown section", "[polcy]\n",
      "f:1: unknown section [polcy]; sections are [log], [policy], [limits], "
-     "[front], [opener], [keys], [audit], [keyring NAME]"},
+     "[front], [opener], [keys], [audit], [mail], [keyring NAME]"},
     {"unknown section without keys, late", "\n\n[policy]\n[x]\n[log]\n",
      "f:4: unknown section [x]"},
     {"empty section name", "[]\n", "f:1: unknown section []"},
@@ -142,6 +147,20 @@ static const struct {
     {"escape sequence", "[log]\nlevel = \x1b[2J\n", "f:2: byte 9 is 0x1b"},
     {"control byte in a comment", "# \x01\n", "f:1: byte 3 is 0x01"},
     {"CR alone", "[log]\rlevel = info\n", "f:1: byte 6 is 0x0d"},
+    {"mail without a sender", "[mail]\nserver = mail.example\n",
+     "from must be set where server is"},
+    {"no host name", "[mail]\nserver = a/b\nfrom = a@b.example\n", "server is a host name"},
+    {"brackets without an address", "[mail]\nserver = []\nfrom = a@b.example\n", "is a host name"},
+    {"no mailbox", "[mail]\nfrom = me\n", "[mail] "},
+    {"user alone", "[mail]\nuser = me\n", "user and password_file are set together"},
+    {"password alone", "[mail]\npassword_file = /x\n", "user and password_file are set together"},
+    {"a text too long",
+     "[mail]\nuser = "
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxx\n",
+     "at most 128 are taken"},
+    {"mail's security", "[mail]\nsecurity = none\n", "must be one of starttls|tls"},
 };
 
 static void test_bad(void)
@@ -178,6 +197,27 @@ static void test_line_edge(void)
     snprintf(text, sizeof text, "# %*s\n[policy]\nmax_time_skew_ms = 7", 300, "comment");
     CU_ASSERT_EQUAL(ag_conf_parse(&c, "f", text, NULL), ANTAG_OK);
     CU_ASSERT_EQUAL(c.policy_max_time_skew_ms, 7);
+}
+
+static void test_mail(void)
+{
+    struct ag_conf c;
+
+    CU_ASSERT_EQUAL(
+        ag_conf_parse(&c, "f",
+                      "[mail]\nserver = mail.example\nfrom = agent@pay.example\nport = 465\n"
+                      "security = tls\nuser = a b\npassword_file = /x y ; z\nca_file =\n",
+                      NULL),
+        ANTAG_OK);
+    CU_ASSERT_STRING_EQUAL(c.mail_server, "mail.example");
+    CU_ASSERT_STRING_EQUAL(c.mail_from, "agent@pay.example");
+    CU_ASSERT_STRING_EQUAL(c.mail_user, "a b");
+    CU_ASSERT_STRING_EQUAL(c.mail_password_file, "/x y");
+    CU_ASSERT_STRING_EQUAL(c.mail_ca_file, "");
+    CU_ASSERT_EQUAL(c.mail_port, 465);
+    CU_ASSERT_EQUAL(c.mail_security, AG_MAIL_TLS);
+    CU_ASSERT_EQUAL(ag_conf_parse(&c, "f", "[mail]\nserver = [::1]\nfrom = a@b.example\n", NULL),
+                    ANTAG_OK);
 }
 
 static void test_keyrings(void)
@@ -244,6 +284,11 @@ static void test_document(void)
     AG_CONF_KEYS(AG_ROW)
     AG_CONF_KEYRING_KEYS(AG_ROW)
 #undef AG_ROW
+#define AG_ROW(section, key, max, def, doc)                                                        \
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, " " #key " = "));                                          \
+    settings--;
+    AG_CONF_TEXTS(AG_ROW)
+#undef AG_ROW
     CU_ASSERT_EQUAL(settings, 0);
     free(text);
 }
@@ -301,6 +346,7 @@ int main(void)
         {"files taken", test_good},
         {"files refused", test_bad},
         {"longest line", test_line_edge},
+        {"mail", test_mail},
         {"keyrings", test_keyrings},
         {"a long path leaves the message whole", test_long_path},
         {"the documented file is the defaults", test_document},
