@@ -43,17 +43,23 @@ static const char edges_head[] =
     "messages of `proto/message.h`,\n"
     "*lanes* fixed-size entries of `agent/lib/signwire.h`, one pair a front "
     "thread; a *task* is a channel\n"
-    "for one piece of work; *later* belongs to a role that comes with its first "
-    "job.\n"
+    "for one piece of work.\n"
     "\n"
     "| from | to | how | what travels |\n"
     "| --- | --- | --- | --- |\n";
 
+static const char *const runs[AG_ROLE_COUNT] = {
+    [AG_ROLE_supervisor] = "one, the parent of all others",
+    [AG_ROLE_front] = "one",
+    [AG_ROLE_keeper] = "one a keyring, while the agent is unlocked",
+    [AG_ROLE_steward] = "one",
+    [AG_ROLE_opener] = "one for each task",
+    [AG_ROLE_courier] = "one"};
+
 static void print_processes(void)
 {
     fputs(processes_head, stdout);
-#define AG_ROW(name, now)                                                                          \
-    printf("| %s | %s |\n", #name, (now) ? "yes" : "comes with its first job");
+#define AG_ROW(name) printf("| %s | %s |\n", #name, runs[AG_ROLE_##name]);
     AG_ROLES(AG_ROW)
 #undef AG_ROW
     fputs(edges_head, stdout);
@@ -88,6 +94,8 @@ static int run_role(const char *name)
             return ag_steward_main();
         case AG_ROLE_opener:
             return ag_opener_main();
+        case AG_ROLE_courier:
+            return ag_courier_main();
         default:
             break;
         }

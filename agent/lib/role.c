@@ -26,7 +26,7 @@ struct ag_role {
 /* ---- names */
 
 static const char *const role_names[] = {
-#define AG_ROW(name, now) #name,
+#define AG_ROW(name) #name,
     AG_ROLES(AG_ROW)
 #undef AG_ROW
 };

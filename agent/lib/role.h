@@ -35,17 +35,16 @@
 
 #define AG_ROLE_CONTROL_FD 3
 
-/*  role, is it there now */
 #define AG_ROLES(R)                                                                                \
-    R(supervisor, true)                                                                            \
-    R(front, true)                                                                                 \
-    R(keeper, true)                                                                                \
-    R(steward, true)                                                                               \
-    R(opener, true)                                                                                \
-    R(courier, false)
+    R(supervisor)                                                                                  \
+    R(front)                                                                                       \
+    R(keeper)                                                                                      \
+    R(steward)                                                                                     \
+    R(opener)                                                                                      \
+    R(courier)
 
 enum ag_role_kind {
-#define AG_ROW(name, now) AG_ROLE_##name,
+#define AG_ROW(name) AG_ROLE_##name,
     AG_ROLES(AG_ROW)
 #undef AG_ROW
         AG_ROLE_COUNT
@@ -105,5 +104,6 @@ int ag_front_main(void);
 int ag_keeper_main(void);
 int ag_steward_main(void);
 int ag_opener_main(void);
+int ag_courier_main(void);
 
 #endif

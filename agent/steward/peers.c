@@ -59,6 +59,8 @@ static void on_closed(struct ag_chan *c, void *ctx)
     uv_mutex_lock(&st->lock);
     if (st->front == c)
         forget_front(st);
+    if (st->courier == c)
+        st->courier = NULL;
     for (size_t i = 0; i < st->keeper_count; i++)
         if (st->keepers[i].chan == c) {
             st->keepers[i].chan = NULL;
@@ -88,6 +90,22 @@ void ag_peer_front(struct ag_steward *st, int fd)
     uv_mutex_unlock(&st->lock);
     ag_chan_close(old);
     ag_driver_kick(st);
+}
+
+void ag_peer_courier(struct ag_steward *st, int fd)
+{
+    struct ag_chan *c = NULL, *old;
+
+    if (ag_chan_open(st->loop, fd, "courier", &peer_ops, st, &c) != ANTAG_OK) {
+        ag_log(AG_LOG_ERROR, "peer.open", AG_F_TEXT("peer", "courier"));
+        return;
+    }
+    uv_mutex_lock(&st->lock);
+    old = st->courier;
+    st->courier = c;
+    uv_cond_broadcast(&st->changed);
+    uv_mutex_unlock(&st->lock);
+    ag_chan_close(old);
 }
 
 /* The place of a keyring, made when there is none. Lock held. NULL: no room. */
@@ -141,12 +159,14 @@ void ag_peer_keeper(struct ag_steward *st, const char *name, int fd)
 
 void ag_peers_close(struct ag_steward *st)
 {
-    struct ag_chan *open[AG_CONF_KEYRINGS_MAX + 1];
+    struct ag_chan *open[AG_CONF_KEYRINGS_MAX + 2];
     size_t n = 0;
 
     uv_mutex_lock(&st->lock);
     open[n++] = st->front;
     forget_front(st);
+    open[n++] = st->courier;
+    st->courier = NULL;
     for (size_t i = 0; i < st->keeper_count; i++) {
         open[n++] = st->keepers[i].chan;
         st->keepers[i].chan = NULL;
@@ -163,6 +183,16 @@ struct ag_chan *ag_front_hold(struct ag_steward *st, uint64_t *gen)
     uv_mutex_lock(&st->lock);
     c = st->front == NULL ? NULL : ag_chan_hold(st->front);
     *gen = st->front_gen;
+    uv_mutex_unlock(&st->lock);
+    return c;
+}
+
+struct ag_chan *ag_courier_hold(struct ag_steward *st)
+{
+    struct ag_chan *c;
+
+    uv_mutex_lock(&st->lock);
+    c = st->courier == NULL ? NULL : ag_chan_hold(st->courier);
     uv_mutex_unlock(&st->lock);
     return c;
 }

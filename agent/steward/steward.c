@@ -125,6 +125,8 @@ static void on_peer(struct ag_role *r, enum ag_role_kind peer, const char *name,
         ag_peer_front(st, fd);
     } else if (peer == AG_ROLE_keeper) {
         ag_peer_keeper(st, name, fd);
+    } else if (peer == AG_ROLE_courier) {
+        ag_peer_courier(st, fd);
     } else {
         ag_log(AG_LOG_ERROR, "peer.unknown", AG_F_TEXT("role", ag_role_name(peer)));
         close(fd);

@@ -118,6 +118,7 @@ struct ag_steward {
     struct ag_chan *front;
     uint64_t front_gen;
     int64_t front_down_since_ms;
+    struct ag_chan *courier; /* NULL: not there */
     struct ag_keeper keepers[AG_CONF_KEYRINGS_MAX];
     size_t keeper_count;
     struct ag_stop stops[AG_STOPS_MAX];
@@ -202,9 +203,11 @@ int64_t ag_observed_now_ms(struct ag_steward *st); /* registry lock held */
 /* ---- peers.c: front and keepers */
 void ag_peer_front(struct ag_steward *st, int fd);                    /* loop thread */
 void ag_peer_keeper(struct ag_steward *st, const char *name, int fd); /* loop thread */
+void ag_peer_courier(struct ag_steward *st, int fd);                  /* loop thread */
 void ag_peers_close(struct ag_steward *st);                           /* loop thread */
 void ag_peers_conf(struct ag_steward *st);                            /* a place for each keyring */
 struct ag_chan *ag_front_hold(struct ag_steward *st, uint64_t *gen);  /* NULL: not there */
+struct ag_chan *ag_courier_hold(struct ag_steward *st);               /* NULL: not there */
 struct ag_chan *ag_keeper_hold(struct ag_steward *st, const char *keyring, uint64_t *gen);
 /* Does its keeper hold the key, tested? */
 bool ag_keeper_holds(struct ag_steward *st, const char *keyring, uint64_t handle);

@@ -5,7 +5,7 @@
 #include "agent/supervisor/child.h"
 #include "agent/supervisor/supervisor.h"
 
-#define AG_SLOTS_MAX   (2 + AG_CONF_KEYRINGS_MAX) /* steward, front, keepers */
+#define AG_SLOTS_MAX   (3 + AG_CONF_KEYRINGS_MAX) /* steward, front, courier, keepers */
 #define AG_OPENERS_MAX 8
 
 struct ag_run;

@@ -11,7 +11,7 @@
 #define BACKOFF_MAX_MS    1000
 #define BACKOFF_FORGET_MS 5000 /* one that ran this long starts again at once */
 
-enum edge_how { EDGE_CONTROL, EDGE_CHANNEL, EDGE_LANES, EDGE_TASK, EDGE_LATER };
+enum edge_how { EDGE_CONTROL, EDGE_CHANNEL, EDGE_LANES, EDGE_TASK };
 struct edge {
     enum ag_role_kind a, b;
     enum edge_how how;
@@ -216,4 +216,5 @@ void ag_slots_make(struct ag_run *r)
     for (size_t i = 0; i < r->conf.keyring_count; i++)
         add_slot(r, AG_ROLE_keeper, r->conf.keyrings[i].name);
     add_slot(r, AG_ROLE_front, "");
+    add_slot(r, AG_ROLE_courier, "");
 }

@@ -70,7 +70,8 @@ void ag_run_on_down(struct ag_run *r)
     for (size_t i = 0; i < AG_OPENERS_MAX; i++)
         if (r->openers[i] != NULL)
             ag_child_kill(r->openers[i], SIGKILL);
-    if (ag_slots_all_down(r, AG_ROLE_keeper) && ag_slots_all_down(r, AG_ROLE_steward))
+    if (ag_slots_all_down(r, AG_ROLE_keeper) && ag_slots_all_down(r, AG_ROLE_steward) &&
+        ag_slots_all_down(r, AG_ROLE_courier))
         uv_stop(&r->loop);
 }
 

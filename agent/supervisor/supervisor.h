@@ -10,8 +10,7 @@
  *    CONTROL  the control channel every role has to the supervisor
  *    CHANNEL  one channel, given to both when both run
  *    LANES    one signwire pair a front thread, given when the second one is ready
- *    TASK     a channel for one task, asked for by the first one
- *    LATER    belongs to a role that comes with its first job */
+ *    TASK     a channel for one task, asked for by the first one */
 #define AG_EDGES(R)                                                                                \
     R(supervisor, steward, CONTROL,                                                                \
       "subkeys of registry and record, start, peers, unlock, lock, opener, roles")                 \
@@ -22,8 +21,8 @@
     R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop; heads of the record")        \
     R(front, keeper, LANES, "handle and digest; signature")                                        \
     R(steward, opener, TASK, "key to import by descriptor; sealed components")                     \
-    R(supervisor, courier, LATER, "start, peers")                                                  \
-    R(steward, courier, LATER, "mail texts and probes to send; outcomes")
+    R(supervisor, courier, CONTROL, "start, peers")                                                \
+    R(steward, courier, CHANNEL, "mails to send; what came of them")
 
 struct ag_supervisor_options {
     const char *home; /* NULL: the system paths */

@@ -80,6 +80,8 @@
     R(AUDIT, 316, STATE, "the record cannot be written")                                           \
     R(ROLLED_BACK, 317, STATE, "the registry is older than the record says")                       \
     R(LAST_OFFICER, 318, STATE, "without another officer nothing could be changed any more")       \
+    R(MAIL_SETUP, 319, STATE, "mail cannot be sent before its configuration is mended")            \
+    R(MAIL_REFUSED, 320, STATE, "the mail server refused the mail for good")                       \
     /* verify: the message is not proven; never a result */                                        \
     R(UNSIGNED, 400, VERIFY, "the message carries no signature and proves nothing")                \
     R(HALF_SIGNED, 401, VERIFY, "one of client id, time and signature is missing")                 \
@@ -97,6 +99,7 @@
     R(DRAINING, 504, RETRY, "the agent is stopping")                                               \
     R(UNREACHABLE, 505, RETRY, "the agent cannot be reached")                                      \
     R(TIMEOUT, 506, RETRY, "no answer came in time")                                               \
+    R(MAIL_LATER, 507, RETRY, "the mail server cannot take the mail now")                          \
     /* internal: ours to mend */                                                                   \
     R(INTERNAL, 600, INTERNAL, "the agent met an error of its own")                                \
     R(NO_MEMORY, 601, INTERNAL, "out of memory")                                                   \
