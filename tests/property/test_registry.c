@@ -105,6 +105,10 @@ static bool clash(enum ag_kind_id kind, const union ag_regrow *a, const union ag
     case AG_KIND_INTENT:
         return a->intent.profile_id == b->intent.profile_id &&
                a->intent.version == b->intent.version;
+    case AG_KIND_MAIL:
+        return same_text(a->mail.message_id, b->mail.message_id);
+    case AG_KIND_CODE:
+        return a->code.uid == b->code.uid && a->code.change_id == b->code.change_id;
     default:
         return false;
     }
@@ -152,9 +156,22 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
     case AG_KIND_DEED: /* nothing of it ever changes */
         return was->deed.epoch == is->deed.epoch && was->deed.uid == is->deed.uid &&
                same_text(was->deed.what, is->deed.what);
+    case AG_KIND_MAIL:
+        return same_text(was->mail.message_id, is->mail.message_id) &&
+               was->mail.state <= is->mail.state;
+    case AG_KIND_CODE:
+        return was->code.uid == is->code.uid && was->code.change_id == is->code.change_id &&
+               was->code.attempts <= is->code.attempts &&
+               memcmp(was->code.hash, is->code.hash, AG_CODE_HASH_LEN) == 0;
     default:
         return was->grant.profile_id == is->grant.profile_id;
     }
+}
+
+static bool has_parent(enum ag_kind_id kind)
+{
+    return kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
+           kind != AG_KIND_MAIL && kind != AG_KIND_CODE;
 }
 
 static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
@@ -163,9 +180,10 @@ static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
 
     if (kind == AG_KIND_KEY && r->key.state == AG_KEY_DESTROYED && r->key.sealed_len > 0)
         return false;
-    if (kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
-        model_find(kind == AG_KIND_PROFILE ? AG_KIND_APP : AG_KIND_PROFILE, parent(kind, r)) ==
-            NULL)
+    if (kind == AG_KIND_MAIL && (r->mail.state == AG_MAIL_QUEUED) != (r->mail.sealed_len > 0))
+        return false;
+    if (has_parent(kind) && model_find(kind == AG_KIND_PROFILE ? AG_KIND_APP : AG_KIND_PROFILE,
+                                       parent(kind, r)) == NULL)
         return false;
     if (was != NULL && !may_replace(kind, was, r))
         return false;
@@ -230,6 +248,22 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         r->deed.epoch = 1 + draw(3);
         r->deed.uid = (uint32_t)draw(2);
         strcpy(r->deed.what, draw(2) ? "key_set" : "lock");
+        break;
+    case AG_KIND_MAIL:
+        snprintf(r->mail.message_id, sizeof(r->mail.message_id), "%" PRIu64 "@x", draw(40));
+        strcpy(r->mail.rcpt, "a@b.example");
+        r->mail.state = (enum ag_mail_state)draw(AG_MAIL_STATE_COUNT);
+        r->mail.sealed_len = draw(4) == 0 ? 0 : 1 + draw(600);
+        memset(r->mail.sealed, (int)draw(256), r->mail.sealed_len);
+        if (r->mail.state != AG_MAIL_QUEUED && draw(4) != 0)
+            r->mail.sealed_len = 0;
+        break;
+    case AG_KIND_CODE:
+        r->code.uid = (uint32_t)draw(5);
+        r->code.change_id = draw(3);
+        r->code.attempts = (uint32_t)draw(6);
+        r->code.hash_len = AG_CODE_HASH_LEN;
+        memset(r->code.hash, (int)draw(2), AG_CODE_HASH_LEN);
         break;
     default:
         r->grant.profile_id = owner;
@@ -301,8 +335,8 @@ static bool put_one(enum ag_kind_id kind, bool careful)
 static bool delete_one(bool careful)
 {
     static const enum ag_kind_id kinds[] = {AG_KIND_GRANT, AG_KIND_FENCE, AG_KIND_INTENT,
-                                            AG_KIND_DEED};
-    enum ag_kind_id kind = kinds[draw(4)];
+                                            AG_KIND_DEED,  AG_KIND_MAIL,  AG_KIND_CODE};
+    enum ag_kind_id kind = kinds[draw(6)];
     uint64_t id = 1 + draw(now->last[kind] + 2);
     bool there = model_find(kind, id) != NULL;
     enum antag_err err;

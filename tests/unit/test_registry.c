@@ -269,6 +269,8 @@ static void test_maximal_rows(void)
         {AG_KIND_INTENT, "profile_id"},
         {AG_KIND_GRANT, "profile_id who ops rate burst"},
         {AG_KIND_DEED, "epoch"},
+        {AG_KIND_MAIL, "state"},
+        {AG_KIND_CODE, "attempts hash"},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 
@@ -294,6 +296,9 @@ static void test_maximal_rows(void)
             break;
         case AG_KIND_DEED:
             row->deed.epoch = 1;
+            break;
+        case AG_KIND_CODE:
+            row->code.hash_len = AG_CODE_HASH_LEN;
             break;
         case AG_KIND_FENCE:
             row->fence.profile_id = 5;

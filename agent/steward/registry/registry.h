@@ -6,7 +6,7 @@
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
  * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
- * schema 2 deed. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
+ * schema 2 deed, mail, code. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
  * never used again either, destroyed keys keep their rows. */
 #ifndef AG_REGISTRY_H
 #define AG_REGISTRY_H
@@ -114,6 +114,7 @@ struct ag_row_staff {
     uint32_t uid;
     unsigned roles; /* enum antag_staff_role, or-ed */
     char mail[ANTAG_TEXT_MAX + 1];
+    bool mail_verified; /* a code that was mailed there came back from this uid */
 };
 /* an intent: a key that is being made; what a crash leaves is removed at the next start */
 struct ag_row_intent {
@@ -136,12 +137,50 @@ struct ag_row_deed {
     char detail[ANTAG_TEXT_MAX + 1];
 };
 
-/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant):
+/* A mail on its way out. Its text is sealed under "registry:seal" with the Message-ID as associated data, and wiped
+ * when the mail is over. */
+#define AG_MAIL_ID_MAX     127
+#define AG_MAIL_SEALED_MAX (16 * 1024)
+enum ag_mail_state {
+    AG_MAIL_QUEUED,  /* to be sent at next_at_ms */
+    AG_MAIL_SENT,    /* the server has taken it */
+    AG_MAIL_REFUSED, /* the server refused it for good */
+    AG_MAIL_DROPPED, /* of no use any more before it was sent */
+    AG_MAIL_STATE_COUNT
+};
+struct ag_row_mail {
+    uint64_t id;
+    char message_id[AG_MAIL_ID_MAX + 1]; /* the same at every try, without angle brackets */
+    char rcpt[ANTAG_TEXT_MAX + 1];       /* recipient */
+    char subject[ANTAG_TEXT_MAX + 1];
+    enum ag_mail_state state;
+    uint64_t code_id; /* it carries this code; 0: none */
+    uint32_t attempts;
+    int64_t created_at_ms, next_at_ms, state_at_ms;
+    char error[ANTAG_TEXT_MAX + 1]; /* of the last attempt */
+    size_t sealed_len;
+    uint8_t sealed[AG_MAIL_SEALED_MAX];
+};
+/* A one-time code: its keyed hash, never the code. At most one a person and purpose. */
+#define AG_CODE_HASH_LEN 32
+struct ag_row_code {
+    uint64_t id;
+    uint32_t uid;                  /* who may enter it */
+    uint64_t change_id;            /* what it confirms; 0: the mailbox itself */
+    char mail[ANTAG_TEXT_MAX + 1]; /* where it went */
+    uint32_t attempts;             /* wrong ones */
+    int64_t made_at_ms, made_observed_ms;
+    int64_t sent_at_ms, sent_observed_ms; /* when the mail server took it; 0: not yet */
+    size_t hash_len;
+    uint8_t hash[AG_CODE_HASH_LEN];
+};
+
+/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, staff, intent, deed:  ag_registry_delete_K(r, id, fault).
+ * and for grant, fence, staff, intent, deed, mail, code:  ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
  * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
@@ -167,6 +206,8 @@ AG_REGISTRY_KIND(staff, struct ag_row_staff)
 AG_REGISTRY_KIND(intent, struct ag_row_intent)
 AG_REGISTRY_KIND(deed, struct ag_row_deed)
 AG_REGISTRY_KIND(grant, struct ag_grant)
+AG_REGISTRY_KIND(mail, struct ag_row_mail)
+AG_REGISTRY_KIND(code, struct ag_row_code)
 #undef AG_REGISTRY_KIND
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
                                                          struct antag_fault *fault);
@@ -176,6 +217,10 @@ ANTAG_MUST_CHECK enum antag_err ag_registry_delete_staff(struct ag_registry *r, 
                                                          struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
                                                           struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_mail(struct ag_registry *r, uint64_t id,
+                                                        struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_delete_code(struct ag_registry *r, uint64_t id,
+                                                        struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_registry_delete_deed(struct ag_registry *r, uint64_t id,
                                                         struct antag_fault *fault);
 void ag_grant_fini(struct ag_grant *g);

@@ -36,6 +36,8 @@ enum ag_kind_id {
     AG_KIND_INTENT,
     AG_KIND_GRANT,
     AG_KIND_DEED, /* since schema 2 */
+    AG_KIND_MAIL, /* since schema 2 */
+    AG_KIND_CODE, /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -50,6 +52,8 @@ union ag_regrow {
     struct ag_row_intent intent;
     struct ag_row_grant grant;
     struct ag_row_deed deed;
+    struct ag_row_mail mail;
+    struct ag_row_code code;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };

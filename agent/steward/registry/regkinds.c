@@ -62,7 +62,8 @@
 #define STAFF_COLS(R)                                                                              \
     R(U32, uid, FIXED, 1)                                                                          \
     R(U32, roles, FREE, 1)                                                                         \
-    R(TEXT, mail, FREE, 1)
+    R(TEXT, mail, FREE, 1)                                                                         \
+    R(BOOL, mail_verified, FREE, 2)
 
 #define INTENT_COLS(R)                                                                             \
     R(U64, profile_id, FIXED, 1)                                                                   \
@@ -91,6 +92,30 @@
     R(TEXT, subject, FIXED, 2)                                                                     \
     R(U64, handle, FIXED, 2)                                                                       \
     R(TEXT, detail, FIXED, 2)
+
+#define MAIL_COLS(R)                                                                               \
+    R(TEXT, message_id, FIXED, 2)                                                                  \
+    R(TEXT, rcpt, FIXED, 2)                                                                        \
+    R(TEXT, subject, FIXED, 2)                                                                     \
+    R(U32, state, RISES, 2)                                                                        \
+    R(U64, code_id, FIXED, 2)                                                                      \
+    R(U32, attempts, RISES, 2)                                                                     \
+    R(I64, created_at_ms, FIXED, 2)                                                                \
+    R(I64, next_at_ms, FREE, 2)                                                                    \
+    R(I64, state_at_ms, FREE, 2)                                                                   \
+    R(TEXT, error, FREE, 2)                                                                        \
+    R(BLOB, sealed, FREE, 2)
+
+#define CODE_COLS(R)                                                                               \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(U64, change_id, FIXED, 2)                                                                    \
+    R(TEXT, mail, FIXED, 2)                                                                        \
+    R(U32, attempts, RISES, 2)                                                                     \
+    R(I64, made_at_ms, FIXED, 2)                                                                   \
+    R(I64, made_observed_ms, FIXED, 2)                                                             \
+    R(I64, sent_at_ms, FREE, 2)                                                                    \
+    R(I64, sent_observed_ms, FREE, 2)                                                              \
+    R(BLOB, hash, FIXED, 2)
 
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
@@ -149,6 +174,14 @@ static const struct ag_col grant_cols[] = {GRANT_COLS(COLUMN)};
 DEED_COLS(FITS)
 static const struct ag_col deed_cols[] = {DEED_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_mail
+MAIL_COLS(FITS)
+static const struct ag_col mail_cols[] = {MAIL_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_code
+CODE_COLS(FITS)
+static const struct ag_col code_cols[] = {CODE_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -171,6 +204,8 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
     [AG_KIND_GRANT] = {"caller_grant", "grant", sizeof(struct ag_row_grant), 1, AG_KIND_GRANT,
                        COLS(grant_cols)},
     [AG_KIND_DEED] = {"deed", "deed", sizeof(struct ag_row_deed), 2, AG_KIND_DEED, COLS(deed_cols)},
+    [AG_KIND_MAIL] = {"mail", "mail", sizeof(struct ag_row_mail), 2, AG_KIND_MAIL, COLS(mail_cols)},
+    [AG_KIND_CODE] = {"code", "code", sizeof(struct ag_row_code), 2, AG_KIND_CODE, COLS(code_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -183,3 +218,5 @@ ID_FIRST(struct ag_row_staff);
 ID_FIRST(struct ag_row_intent);
 ID_FIRST(struct ag_row_grant);
 ID_FIRST(struct ag_row_deed);
+ID_FIRST(struct ag_row_mail);
+ID_FIRST(struct ag_row_code);

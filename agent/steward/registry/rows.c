@@ -154,21 +154,32 @@ static enum antag_err insert(struct ag_registry *r, enum ag_kind_id id, void *ro
     return err;
 }
 
+static bool takes_sealed_away(enum ag_kind_id id, const union ag_regrow *was,
+                              const union ag_regrow *is)
+{
+    struct antag_slice a = {NULL, 0}, b = {NULL, 0};
+
+    if (id == AG_KIND_KEY) {
+        a = (struct antag_slice){was->key.sealed, was->key.sealed_len};
+        b = (struct antag_slice){is->key.sealed, is->key.sealed_len};
+    } else if (id == AG_KIND_MAIL) {
+        a = (struct antag_slice){was->mail.sealed, was->mail.sealed_len};
+        b = (struct antag_slice){is->mail.sealed, is->mail.sealed_len};
+    }
+    return a.len > 0 && !antag_slice_equal(a, b);
+}
+
 static enum antag_err replace(struct ag_registry *r, enum ag_kind_id id, const void *row,
                               struct antag_fault *fault)
 {
     const struct ag_kind *kind = &r->plan->kinds[id];
-    const struct ag_row_key *was = &r->old.key, *is = row;
     enum antag_err err;
 
     if ((err = read_verified(r, id, *(const uint64_t *)row, &r->old, fault)) != ANTAG_OK ||
         (err = ag_regrow_check_change(kind, &r->old, row, fault)) != ANTAG_OK ||
         (err = write_row(r, id, AG_REGOP_UPDATE, row, fault)) != ANTAG_OK)
         return err;
-    if (id == AG_KIND_KEY && was->sealed_len > 0 &&
-        (was->sealed_len != is->sealed_len ||
-         memcmp(was->sealed, is->sealed, was->sealed_len) != 0)) /* sealed */
-        r->erased = true;
+    r->erased = r->erased || takes_sealed_away(id, &r->old, row);
     return ANTAG_OK;
 }
 
@@ -400,6 +411,20 @@ TYPED(fence, AG_KIND_FENCE, struct ag_row_fence)
 TYPED(staff, AG_KIND_STAFF, struct ag_row_staff)
 TYPED(intent, AG_KIND_INTENT, struct ag_row_intent)
 TYPED(deed, AG_KIND_DEED, struct ag_row_deed)
+TYPED(mail, AG_KIND_MAIL, struct ag_row_mail)
+TYPED(code, AG_KIND_CODE, struct ag_row_code)
+
+enum antag_err ag_registry_delete_mail(struct ag_registry *r, uint64_t id,
+                                       struct antag_fault *fault)
+{
+    return ag_rows_delete(r, AG_KIND_MAIL, id, fault);
+}
+
+enum antag_err ag_registry_delete_code(struct ag_registry *r, uint64_t id,
+                                       struct antag_fault *fault)
+{
+    return ag_rows_delete(r, AG_KIND_CODE, id, fault);
+}
 
 enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
                                         struct antag_fault *fault)

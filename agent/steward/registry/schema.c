@@ -167,9 +167,48 @@ static const char schema_2[] =
     "  CONSTRAINT \"a rate is at most a million\" CHECK (rate BETWEEN 0 AND 1000000);\n"
     "ALTER TABLE caller_grant ADD COLUMN burst INTEGER NOT NULL DEFAULT 0\n"
     "  CONSTRAINT \"a burst stands with a rate, at most a million\"\n"
-    "    CHECK (burst BETWEEN 0 AND 1000000 AND (burst = 0) = (rate = 0));\n";
+    "    CHECK (burst BETWEEN 0 AND 1000000 AND (burst = 0) = (rate = 0));\n"
+    "ALTER TABLE staff ADD COLUMN mail_verified INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"only a mailbox that is there is verified\"\n"
+    "    CHECK (mail_verified = 0 OR (mail_verified = 1 AND mail <> ''));\n"
+    "CREATE TABLE mail (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  message_id TEXT NOT NULL UNIQUE CONSTRAINT \"a mail has a Message-ID\"\n"
+    "    CHECK (message_id <> ''),\n"
+    "  rcpt TEXT NOT NULL CONSTRAINT \"a mail has a recipient\" CHECK (rcpt <> ''),\n"
+    "  subject TEXT NOT NULL,\n"
+    "  state INTEGER NOT NULL CONSTRAINT \"state is known\" CHECK (state BETWEEN 0 AND 3),\n"
+    "  code_id INTEGER NOT NULL,\n"
+    "  attempts INTEGER NOT NULL,\n"
+    "  created_at_ms INTEGER NOT NULL,\n"
+    "  next_at_ms INTEGER NOT NULL,\n"
+    "  state_at_ms INTEGER NOT NULL,\n"
+    "  error TEXT NOT NULL,\n"
+    "  sealed BLOB NOT NULL,\n"
+    "  CONSTRAINT \"a mail that is over holds no text\"\n"
+    "    CHECK ((state = 0) = (length(sealed) > 0))\n"
+    ") STRICT;\n"
+    "CREATE TABLE code (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  change_id INTEGER NOT NULL,\n"
+    "  mail TEXT NOT NULL,\n"
+    "  attempts INTEGER NOT NULL CONSTRAINT \"five attempts at most\"\n"
+    "    CHECK (attempts BETWEEN 0 AND 5),\n"
+    "  made_at_ms INTEGER NOT NULL,\n"
+    "  made_observed_ms INTEGER NOT NULL,\n"
+    "  sent_at_ms INTEGER NOT NULL,\n"
+    "  sent_observed_ms INTEGER NOT NULL,\n"
+    "  hash BLOB NOT NULL CONSTRAINT \"a hash has 32 bytes\" CHECK (length(hash) = 32),\n"
+    "  UNIQUE (uid, change_id)\n"
+    ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
+_Static_assert(AG_MAIL_QUEUED == 0 && AG_MAIL_SENT == 1 && AG_MAIL_REFUSED == 2 &&
+                   AG_MAIL_DROPPED == 3 && AG_MAIL_STATE_COUNT == 4,
+               "stored in schema 2");
 
 static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1, schema_2};
 
