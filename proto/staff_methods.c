@@ -127,6 +127,10 @@ static const struct antag_field staff_uid_fields[] = {
     UINT(struct antag_staff_uid_params, uid, true, 0, ID_MAX),
 };
 
+static const struct antag_field mailbox_verify_fields[] = {
+    TEXT(struct antag_mailbox_verify_params, code, true, 64),
+};
+
 static const struct antag_field registry_confirm_fields[] = {
     UINT(struct antag_registry_confirm_params, record_epoch, true, 1, INT64_MAX),
     TEXT(struct antag_registry_confirm_params, reason, true, ANTAG_TEXT_MAX),
@@ -158,6 +162,7 @@ static const struct antag_field registry_confirm_fields[] = {
 #define FIELDS_staff_add        SPEC(staff_add)
 #define FIELDS_staff_set        SPEC(staff_set)
 #define FIELDS_staff_uid        SPEC(staff_uid)
+#define FIELDS_mailbox_verify   SPEC(mailbox_verify)
 #define FIELDS_registry_confirm SPEC(registry_confirm)
 
 static const struct antag_staff_method_row rows[] = {

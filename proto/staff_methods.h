@@ -46,7 +46,11 @@
  *                    paths: [TEXT], query, max_body, rate, burst}
  *   staff_add       {uid, roles, mail?} -> STAFF     staff_set {uid, roles?, mail?} -> STAFF
  *   staff_list      {} -> {staff: [STAFF]}        staff_remove {uid} -> STAFF
- *                    STAFF: {uid, roles: [viewer|officer|approver], mail}
+ *                    STAFF: {uid, roles: [viewer|officer|approver], mail, mail_verified}
+ *   mailbox_code    {} -> {mail, holds_ms}        mails a code to the caller's own mailbox
+ *   mailbox_verify  {code} -> STAFF               the code, by the caller whose mailbox it is
+ *   mail_list       {} -> {mails: [{mail, to, subject, state: queued|sent|refused|dropped, created_ms,
+ *                    state_ms, attempts, next_ms?, error, message_id}]}
  *   registry_confirm {record_epoch, reason} -> {epoch}
  *                    a registry that is older than the record (status: record_epoch) is the right one
  *                    all the same; live profiles sign again
@@ -92,6 +96,9 @@
     R(staff_set, staff_set, false, OFFICER, 0)                                                     \
     R(staff_list, none, false, VIEWER, 0)                                                          \
     R(staff_remove, staff_uid, false, OFFICER, 0)                                                  \
+    R(mailbox_code, none, false, VIEWER, 0)                                                        \
+    R(mailbox_verify, mailbox_verify, false, VIEWER, 0)                                            \
+    R(mail_list, none, false, VIEWER, 0)                                                           \
     R(registry_confirm, registry_confirm, false, OFFICER, 0)                                       \
     R(lock, none, false, OFFICER, 0)                                                               \
     R(unlock, none, true, OFFICER, 1)
@@ -175,6 +182,9 @@ struct antag_staff_set_params {
 };
 struct antag_staff_uid_params {
     struct antag_opt_uint uid;
+};
+struct antag_mailbox_verify_params {
+    struct antag_opt_slice code;
 };
 struct antag_registry_confirm_params {
     struct antag_opt_uint record_epoch;

@@ -83,6 +83,9 @@ out:
  * mend, and the mail waits for it. */
 static enum antag_err classify(CURLcode code, long said)
 {
+    if (said == 530 || said == 534 || said == 535 ||
+        said == 538) /* RFC 4954, 6: log in, or otherwise */
+        return ANTAG_ERR_MAIL_SETUP;
     switch (code) {
     case CURLE_OK:
         return ANTAG_OK;

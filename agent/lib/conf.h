@@ -58,6 +58,8 @@
     R(mail, security, WORD, 0, 0, 1, "starttls|tls",                                               \
       "How the connection is encrypted: starttls (usual on port 587) or tls from the first byte\n" \
       "(usual on port 465). The server's certificate is checked in both cases.")                   \
+    R(mail, retry_ms, NUM, 15000, 1000, 1800000, "",                                               \
+      "The first pause before a mail is tried again; it doubles, up to half an hour.")             \
     R(mail, timeout_ms, NUM, 60000, 1000, 600000, "",                                              \
       "A mail that takes longer is tried again later.")
 

@@ -33,7 +33,7 @@ bool ag_secret_equal(const void *a, const void *b, size_t len); /* constant time
 void ag_random(void *p, size_t len);
 
 /* Subkey of 32 bytes: BLAKE2b keyed with `key` over `label`. Labels in use:
- * "keyring:NAME", "registry:seal", "registry:mac", "audit:CHAIN", "tokens". NULL: out of memory. */
+ * "keyring:NAME", "registry:seal" (and under it "codes"), "registry:mac", "audit:CHAIN", "tokens". NULL: out of memory. */
 struct ag_secret *ag_secret_derive(const struct ag_secret *key, const char *label);
 
 /* XChaCha20-Poly1305 with a random nonce and associated data `ad`, which binds the sealed bytes to

@@ -197,6 +197,14 @@ const struct ag_row_antom_key *ag_book_antom_version(const struct ag_book *b, ui
     return NULL;
 }
 
+const struct ag_row_staff *ag_book_staff(const struct ag_book *b, uint64_t uid)
+{
+    for (size_t i = 0; i < b->staff_count; i++)
+        if (b->staff[i].uid == uid)
+            return &b->staff[i];
+    return NULL;
+}
+
 const struct ag_row_antom_key *ag_book_active_antom_key(const struct ag_book *b,
                                                         uint64_t profile_id)
 {

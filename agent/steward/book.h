@@ -38,6 +38,7 @@ const struct ag_row_key *ag_book_key_version(const struct ag_book *b, uint64_t p
 const struct ag_row_key *ag_book_active_key(const struct ag_book *b, uint64_t profile_id);
 const struct ag_row_antom_key *ag_book_antom_version(const struct ag_book *b, uint64_t profile_id,
                                                      uint64_t version);
+const struct ag_row_staff *ag_book_staff(const struct ag_book *b, uint64_t uid);
 const struct ag_row_antom_key *ag_book_active_antom_key(const struct ag_book *b,
                                                         uint64_t profile_id);
 

@@ -32,23 +32,18 @@ static enum antag_err take_mail(struct antag_slice mail, struct ag_row_staff *ro
 {
     enum antag_err err = ag_mailbox_check(mail, "mail", fault);
 
-    if (err == ANTAG_OK)
-        (void)antag_slice_copy(mail, row->mail, sizeof row->mail);
+    if (err != ANTAG_OK)
+        return err;
+    if (!antag_slice_is(mail, row->mail)) /* another one is not verified yet */
+        row->mail_verified = false;
+    (void)antag_slice_copy(mail, row->mail, sizeof row->mail);
     return err;
-}
-
-static const struct ag_row_staff *find(const struct ag_book *b, uint64_t uid)
-{
-    for (size_t i = 0; i < b->staff_count; i++)
-        if (b->staff[i].uid == uid)
-            return &b->staff[i];
-    return NULL;
 }
 
 static enum antag_err need(const struct ag_book *b, uint64_t uid, struct ag_row_staff *out,
                            struct antag_fault *fault)
 {
-    const struct ag_row_staff *row = find(b, uid);
+    const struct ag_row_staff *row = ag_book_staff(b, uid);
 
     if (row == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "uid",
@@ -137,7 +132,7 @@ static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_wri
     if ((err = take_roles(&p->roles, &row.roles, fault)) != ANTAG_OK ||
         (p->mail.set && (err = take_mail(p->mail.v, &row, fault)) != ANTAG_OK))
         return err;
-    if (find(t->book, row.uid) != NULL)
+    if (ag_book_staff(t->book, row.uid) != NULL)
         return antag_fault_set(fault, ANTAG_ERR_EXISTS, "uid",
                                "uid %u is enrolled; `antomctl staff set` changes roles and mailbox",
                                (unsigned)row.uid);

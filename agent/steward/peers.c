@@ -5,6 +5,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/outbox.h"
 #include "agent/steward/steward.h"
 
 /* ---- channels; loop thread */
@@ -103,9 +104,9 @@ void ag_peer_courier(struct ag_steward *st, int fd)
     uv_mutex_lock(&st->lock);
     old = st->courier;
     st->courier = c;
-    uv_cond_broadcast(&st->changed);
     uv_mutex_unlock(&st->lock);
     ag_chan_close(old);
+    ag_outbox_kick(st);
 }
 
 /* The place of a keyring, made when there is none. Lock held. NULL: no room. */

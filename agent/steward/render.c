@@ -183,6 +183,7 @@ void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s)
             antag_w_str(w, ag_staff_role_name((enum antag_staff_role)role));
     antag_w_end(w);
     antag_w_kv_str(w, "mail", s->mail);
+    antag_w_kv_bool(w, "mail_verified", s->mail_verified);
     antag_w_end(w);
 }
 

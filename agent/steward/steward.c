@@ -11,6 +11,7 @@
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/steward/ops.h"
+#include "agent/steward/outbox.h"
 #include "agent/steward/staffsock.h"
 
 #define DRAIN_MS 5000 /* operations under way have this long when the agent stops */
@@ -84,7 +85,7 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     st->drain_timer.data = st;
     st->started = true;
     if ((err = ag_pool_start(st, ag_staffsock_answer, st)) != ANTAG_OK ||
-        (err = ag_driver_start(st)) != ANTAG_OK ||
+        (err = ag_outbox_start(st)) != ANTAG_OK || (err = ag_driver_start(st)) != ANTAG_OK ||
         (err = ag_staffsock_start(st, start->listen_fd)) != ANTAG_OK) {
         fail(st, "steward.start", err);
         return;
@@ -92,13 +93,31 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     ag_role_ready(r);
 }
 
-/* Nothing of the schema is sealed under registry:seal, so it is not kept. */
+/* The key of codes is one of its own: what is sealed and what is hashed have nothing in common. */
+static void keep_seal_key(struct ag_steward *st, struct ag_secret *seal)
+{
+    struct ag_secret *code = ag_secret_derive(seal, "codes"), *old[2];
+
+    uv_mutex_lock(&st->lock);
+    old[0] = st->seal_key;
+    old[1] = st->code_key;
+    st->seal_key = seal;
+    st->code_key = code;
+    uv_mutex_unlock(&st->lock);
+    ag_secret_free(old[0]);
+    ag_secret_free(old[1]);
+}
+
 static void on_secret(struct ag_role *r, const char *label, struct ag_secret *secret, void *ctx)
 {
     struct ag_steward *st = ctx;
     struct ag_secret *old = secret;
 
     (void)r;
+    if (strcmp(label, "registry:seal") == 0) {
+        keep_seal_key(st, secret);
+        return;
+    }
     uv_mutex_lock(&st->lock);
     if (strcmp(label, "registry:mac") == 0) {
         old = st->mac_key;
@@ -144,6 +163,7 @@ static void on_conf(struct ag_role *r, const struct ag_conf *conf, void *ctx)
     ag_log_set_level((enum ag_log_level)conf->log_level);
     ag_peers_conf(st);
     ag_driver_kick(st);
+    ag_outbox_again(st);
 }
 
 static void on_unlocked(struct ag_role *r, void *ctx)
@@ -199,6 +219,7 @@ static bool join_threads(struct ag_steward *st, int64_t until_ms)
     }
     ag_loop_run_tasks(st);
     ag_driver_join(st);
+    ag_outbox_join(st);
     return true;
 }
 

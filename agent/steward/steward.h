@@ -23,6 +23,7 @@
 
 struct ag_driver;
 struct ag_record;
+struct ag_outbox;
 struct ag_task;
 struct ag_opener_session;
 struct ag_staffsock;
@@ -114,7 +115,8 @@ struct ag_steward {
     char reason[256];
     int64_t state_since_ms;
     struct ag_secret *mac_key, *audit_key;
-    bool want_open; /* the driver shall open the registry */
+    struct ag_secret *seal_key, *code_key; /* of mail texts; of one-time codes, derived from it */
+    bool want_open;                        /* the driver shall open the registry */
     struct ag_chan *front;
     uint64_t front_gen;
     int64_t front_down_since_ms;
@@ -146,6 +148,7 @@ struct ag_steward {
     int64_t observed_base_ms, observed_mono_ms;
 
     struct ag_driver *driver; /* started with the role */
+    struct ag_outbox *outbox;
     struct ag_pool *pool;
     struct ag_staffsock *sock;
 };
@@ -179,6 +182,7 @@ struct ag_txn {
     struct ag_life life;
     uint64_t era, epoch; /* epoch: of the commit, 0 before */
     bool locked;
+    bool mailed;             /* it puts a mail (outbox.h) */
     struct ag_row_deed deed; /* what it is about to do: ag_txn_deed */
 };
 /* Takes the registry and reads its book. era: 0, or that of an earlier part of the same operation.
@@ -192,6 +196,8 @@ void ag_txn_deed(struct ag_txn *t, struct ag_actor by, const char *what, const c
                  uint64_t handle, const char *fmt, ...);
 /* Needs a deed. errors: INTERNAL without one; as ag_registry_begin. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_write(struct ag_txn *t, struct antag_fault *fault);
+/* For what the agent notes for itself and the record need not say: how often something was tried. */
+ANTAG_MUST_CHECK enum antag_err ag_txn_write_quiet(struct ag_txn *t, struct antag_fault *fault);
 /* Commits, hands the deed to the record, and reads the book again. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault);
 void ag_txn_end(struct ag_txn *t);

@@ -5,6 +5,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/outbox.h"
 #include "agent/steward/record.h"
 #include "agent/steward/steward.h"
 
@@ -63,15 +64,22 @@ enum antag_err ag_txn_write(struct ag_txn *t, struct antag_fault *fault)
     return ag_registry_begin(t->st->reg, fault);
 }
 
+enum antag_err ag_txn_write_quiet(struct ag_txn *t, struct antag_fault *fault)
+{
+    t->deed.what[0] = '\0';
+    return ag_registry_begin(t->st->reg, fault);
+}
+
 /* The deed goes in last: then its row has the transaction's own epoch. */
 static enum antag_err commit(struct ag_steward *st, struct ag_row_deed *deed, uint64_t *epoch,
                              struct antag_fault *fault)
 {
-    enum antag_err err = ag_record_write(st, deed, fault);
+    bool noted = deed->what[0] != '\0';
+    enum antag_err err = noted ? ag_record_write(st, deed, fault) : ANTAG_OK;
 
     if (err == ANTAG_OK)
         err = ag_registry_commit(st->reg, epoch, fault);
-    if (err == ANTAG_OK)
+    if (err == ANTAG_OK && noted)
         ag_record_copy(st);
     return err;
 }
@@ -87,6 +95,8 @@ enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
             ag_log_fault(AG_LOG_ERROR, "registry.commit", fault);
         return err;
     }
+    if (t->mailed)
+        ag_outbox_kick(t->st);
     if ((err = ag_book_load(t->st->reg, &book, fault)) != ANTAG_OK)
         return err;
     ag_book_free(t->book);
@@ -185,6 +195,7 @@ void ag_registry_start(struct ag_steward *st)
     ag_secret_free(mac);
     if (err == ANTAG_OK) {
         ag_state_set(st, AG_STATE_UNLOCKED, "");
+        ag_outbox_kick(st);
     } else {
         ag_log_fault(AG_LOG_ERROR, "registry.open", &fault);
         ag_state_set(st, AG_STATE_FAILED, antag_fault_text(&fault));
@@ -193,7 +204,7 @@ void ag_registry_start(struct ag_steward *st)
 
 void ag_registry_stop(struct ag_steward *st)
 {
-    struct ag_secret *mac, *audit;
+    struct ag_secret *keys[4];
 
     uv_mutex_lock(&st->reg_lock);
     ag_record_close(st);
@@ -201,12 +212,14 @@ void ag_registry_stop(struct ag_steward *st)
         ag_registry_close(st->reg);
     st->reg = NULL;
     uv_mutex_lock(&st->lock);
-    mac = st->mac_key;
-    audit = st->audit_key;
-    st->mac_key = st->audit_key = NULL;
+    keys[0] = st->mac_key;
+    keys[1] = st->audit_key;
+    keys[2] = st->seal_key;
+    keys[3] = st->code_key;
+    st->mac_key = st->audit_key = st->seal_key = st->code_key = NULL;
     uv_mutex_unlock(&st->lock);
     uv_mutex_unlock(&st->reg_lock);
-    ag_secret_free(mac);
-    ag_secret_free(audit);
+    for (size_t i = 0; i < 4; i++)
+        ag_secret_free(keys[i]);
     ag_book_publish(st, NULL);
 }

@@ -440,6 +440,26 @@ const struct ctl_command ctl_commands[] = {
         .example = "staff remove --uid 1001",
     },
     {
+        .words = "staff verify",
+        .options = ARGS({"--enter", NULL, CTL_FLAG, false, NULL,
+                         "enter a code that was mailed before (terminal or standard input)"}),
+        .run = ctl_run_staff_verify,
+        .render = ctl_render_staff_verify,
+        .help = "Confirm your own mailbox with a code that is mailed there",
+        .notes =
+            "Run it as yourself. The code is read without echo, or from standard input; it is\n"
+            "never an argument. It holds for 15 minutes and takes five attempts.",
+        .example = "staff verify",
+    },
+    {
+        .words = "mail list",
+        .method = "mail_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_mails,
+        .help = "Mails that wait, and what became of those of the last week",
+        .example = "mail list",
+    },
+    {
         .words = "sign",
         .positionals = ARGS(PROFILE, METHOD_URI),
         .options = ARGS(

@@ -208,16 +208,29 @@ const struct ctl_view ctl_view_fences = {
 
 /* ---- staff */
 
-#define STAFF_COLUMNS(U, N, R, M)                                                                  \
+#define STAFF_COLUMNS(U, N, R, M, V)                                                               \
     COLUMNS({U, "uid", CTL_AS_INT}, {N, "uid", CTL_AS_USER}, {R, "roles", CTL_AS_LINES},           \
-            {M, "mail", CTL_AS_TEXT})
+            {M, "mail", CTL_AS_TEXT}, {V, "mail_verified", CTL_AS_BOOL})
 
-const struct ctl_view ctl_view_person = {.columns = STAFF_COLUMNS("uid", "user", "roles", "mail")};
+const struct ctl_view ctl_view_person = {
+    .columns = STAFF_COLUMNS("uid", "user", "roles", "mail", "verified")};
 
 const struct ctl_view ctl_view_staff = {
     .list = "staff",
-    .columns = STAFF_COLUMNS("UID", "USER", "ROLES", "MAIL"),
+    .columns = STAFF_COLUMNS("UID", "USER", "ROLES", "MAIL", "VERIFIED"),
     .empty = "Nobody is enrolled.", /* which the agent does not let happen */
+};
+
+/* ---- mail */
+
+const struct ctl_view ctl_view_mails = {
+    .list = "mails",
+    .columns = COLUMNS({"MAIL", "mail", CTL_AS_INT}, {"STATE", "state", CTL_AS_STATE},
+                       {"SINCE", "state_ms", CTL_AS_AGO}, {"TRIED", "attempts", CTL_AS_INT},
+                       {"TO", "to", CTL_AS_TEXT}, {"SUBJECT", "subject", CTL_AS_TEXT},
+                       {"LAST ERROR", "error", CTL_AS_TEXT}),
+    .empty = "No mail waits, and none was sent in the last week.",
+    .empty_next = NULL,
 };
 
 /* ---- the registry */

@@ -60,6 +60,7 @@
     /* denied */                                                                                   \
     R(DENIED, 200, DENIED, "not granted, or no such profile")                                      \
     R(NOT_STAFF, 201, DENIED, "this user is not enrolled as staff, or lacks the staff role")       \
+    R(CODE_WRONG, 202, DENIED, "this is not the code that was mailed")                             \
     /* state: something must be configured or changed first */                                     \
     R(LOCKED, 300, STATE, "the agent is locked")                                                   \
     R(PROFILE_INCOMPLETE, 301, STATE, "the profile has no client id")                              \
@@ -82,6 +83,7 @@
     R(LAST_OFFICER, 318, STATE, "without another officer nothing could be changed any more")       \
     R(MAIL_SETUP, 319, STATE, "mail cannot be sent before its configuration is mended")            \
     R(MAIL_REFUSED, 320, STATE, "the mail server refused the mail for good")                       \
+    R(CODE_EXPIRED, 321, STATE, "the code does not hold any more; ask for a new one")              \
     /* verify: the message is not proven; never a result */                                        \
     R(UNSIGNED, 400, VERIFY, "the message carries no signature and proves nothing")                \
     R(HALF_SIGNED, 401, VERIFY, "one of client id, time and signature is missing")                 \

@@ -950,7 +950,7 @@ def status_of(pid):
 def test_protections_of_every_role(agent):
     agent.make_profile("shop", "sandbox", CLIENT_ID)
     roles = agent.roles()
-    assert {r["role"] for r in roles} == {"supervisor", "front", "keeper", "steward"}
+    assert {r["role"] for r in roles} == {"supervisor", "front", "keeper", "steward", "courier"}
     for r in roles:
         status = status_of(r["pid"])
         assert status["NoNewPrivs"].strip() == "1", r
@@ -961,8 +961,9 @@ def test_protections_of_every_role(agent):
             assert int(status["VmLck"].split()[0]) > 0, r
 
 
-LISTENERS = {"supervisor": {"agent.sock", "staff.sock"}, "front": {"agent.sock"}, "steward": {"staff.sock"}, "keeper": set()}
-FILES = {"supervisor": {"lock"}, "front": set(), "keeper": {"audit/soft", "audit/soft/00000001.jsonl"},
+LISTENERS = {"supervisor": {"agent.sock", "staff.sock"}, "front": {"agent.sock"}, "steward": {"staff.sock"}, "keeper": set(),
+             "courier": set()}
+FILES = {"supervisor": {"lock"}, "front": set(), "courier": set(), "keeper": {"audit/soft", "audit/soft/00000001.jsonl"},
          "steward": {"registry.db", "registry.db-wal", "registry.db-shm", "audit/steward",
                      "audit/steward/00000001.jsonl"}}
 
@@ -1096,7 +1097,7 @@ def test_same_user_cannot_look_inside(ordinary):
     told = json.loads(done.stdout)
     child = told.pop("child")
     assert child["attach"] == "attached" and child["mem"] == "opened", "this host forbids it to everybody"
-    assert len(told) == 4
+    assert len(told) == 5
     for pid, found in told.items():
         assert found["attach"] == "EPERM", (pid, found)
         assert found["mem"] in ("EACCES", "EPERM") and found["environ"] in ("EACCES", "EPERM"), (pid, found)

@@ -37,7 +37,7 @@ def test_first_one(agent):
 def test_roles_hold_at_once(agent):
     assert refused(agent, "status", uid=ALICE)["name"] == "NOT_STAFF"
     added = agent.ctl("staff", "add", "--uid", ALICE, "--role", "viewer", "--mail", "alice@example.com")
-    assert added == {"uid": ALICE, "roles": ["viewer"], "mail": "alice@example.com"}
+    assert added == {"uid": ALICE, "roles": ["viewer"], "mail": "alice@example.com", "mail_verified": False}
     assert agent.ctl("status", uid=ALICE)["state"] == "ready"
     error = refused(agent, "app", "create", "x", "--role", "merchant", "--region", "SG", "--product", "P", "--currency",
                     "SGD", uid=ALICE)
@@ -133,6 +133,6 @@ def test_recorded_and_kept(agent):
 def test_shown(some):
     text = some.ctl_raw("staff", "list").stdout.decode()
     head, *rows = text.splitlines()
-    assert head.split() == ["UID", "USER", "ROLES", "MAIL"] and max(map(len, text.splitlines())) <= 100
+    assert head.split() == ["UID", "USER", "ROLES", "MAIL", "VERIFIED"] and max(map(len, text.splitlines())) <= 100
     assert rows[0].split()[:2] == [str(OWN), "root"] if OWN == 0 else True
-    assert any(row.split() == [str(CAROL), "-", "approver", "carol@example.com"] for row in rows), text
+    assert any(row.split() == [str(CAROL), "-", "approver", "carol@example.com", "no"] for row in rows), text
