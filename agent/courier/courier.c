@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "agent/courier/curl.h"
 #include "agent/courier/smtp.h"
 #include "agent/lib/edges/mailing.h"
@@ -45,6 +47,7 @@ static void send_mail(uv_work_t *work)
     struct job *j = work->data;
 
     j->err = ag_smtp_send(&j->conf, j->to, j->message, &j->fault);
+    OPENSSL_thread_stop(); /* what OpenSSL keeps for this thread; libuv's never say that they end */
 }
 
 static void mail_over(uv_work_t *work, int status)
@@ -185,6 +188,10 @@ int ag_courier_main(void)
     static const struct ag_role_ops ops = {
         .on_start = on_start, .on_peer = on_peer, .on_conf = on_conf, .on_end = on_end};
     static struct courier c;
+    int status = ag_role_run(AG_ROLE_courier, &ops, &c);
 
-    return ag_role_run(AG_ROLE_courier, &ops, &c);
+    if (c.under_way > 0)
+        _exit(status); /* a thread of libuv's pool waits for a server, and is not waited for */
+    ag_curl_end();
+    return status;
 }

@@ -32,3 +32,9 @@ enum antag_err ag_curl_load(struct antag_fault *fault)
         err = antag_fault_set(fault, ANTAG_ERR_PROTECTION, NULL, "libcurl does not start");
     return err;
 }
+
+void ag_curl_end(void)
+{
+    if (ag_curl.global_cleanup != NULL)
+        ag_curl.global_cleanup();
+}

@@ -11,6 +11,7 @@
 
 #define AG_CURL_CALLS(R)                                                                           \
     R(CURLcode, global_init, (long))                                                               \
+    R(void, global_cleanup, (void))                                                                \
     R(CURL *, easy_init, (void))                                                                   \
     R(CURLcode, easy_setopt, (CURL *, CURLoption, ...))                                            \
     R(CURLcode, easy_perform, (CURL *))                                                            \
@@ -29,5 +30,6 @@ extern struct ag_curl ag_curl;
 
 /* Once, before threads. errors: PROTECTION naming what could not be loaded. */
 ANTAG_MUST_CHECK enum antag_err ag_curl_load(struct antag_fault *fault);
+void ag_curl_end(void); /* nothing when it was not loaded */
 
 #endif
