@@ -27,6 +27,25 @@ static const struct antag_field app_create_fields[] = {
     TEXT(struct antag_app_create_params, type, false, WORD_MAX),
     TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),
     TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),
+    TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field app_set_fields[] = {
+    TEXT(struct antag_app_create_params, app, true, ANTAG_APP_MAX),
+    TEXT(struct antag_app_create_params, role, false, WORD_MAX),
+    TEXT(struct antag_app_create_params, region, false, WORD_MAX),
+    TEXT(struct antag_app_create_params, product, false, ANTAG_TEXT_MAX),
+    TEXT(struct antag_app_create_params, currency, false, WORD_MAX),
+    TEXT(struct antag_app_create_params, type, false, WORD_MAX),
+    TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),
+    TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),
+    TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field sandbox_set_fields[] = {
+    TEXT(struct antag_sandbox_set_params, app, true, ANTAG_APP_MAX),
+    TEXT(struct antag_sandbox_set_params, buyer_account, false, ANTAG_TEXT_MAX),
+    TEXT(struct antag_sandbox_set_params, merchant_account, false, ANTAG_TEXT_MAX),
 };
 
 static const struct antag_field app_fields[] = {
@@ -40,6 +59,9 @@ static const struct antag_field profile_set_fields[] = {
     TEXT(struct antag_profile_set_params, notify_url, false, ANTAG_URL_MAX),
     UINT(struct antag_profile_set_params, response_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
     UINT(struct antag_profile_set_params, notification_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
+    TEXT(struct antag_profile_set_params, isv_client_id, false, ANTAG_CLIENT_ID_MAX),
+    TEXT(struct antag_profile_set_params, isv_customer_id, false, ANTAG_CLIENT_ID_MAX),
+    TEXT(struct antag_profile_set_params, test_customer_id, false, ANTAG_CLIENT_ID_MAX),
 };
 
 static const struct antag_field profile_fields[] = {
@@ -145,6 +167,8 @@ static const struct antag_field registry_confirm_fields[] = {
         NULL, 0, sizeof(struct antag_none_params)                                                  \
     }
 #define FIELDS_app_create       SPEC(app_create)
+#define FIELDS_app_set          SPEC(app_set)
+#define FIELDS_sandbox_set      SPEC(sandbox_set)
 #define FIELDS_app              SPEC(app)
 #define FIELDS_profile_set      SPEC(profile_set)
 #define FIELDS_profile          SPEC(profile)

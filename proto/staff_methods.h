@@ -10,15 +10,26 @@
  *                    profiles: [{profile, sign, sign_why?, verify, verify_why?}]}
  *                    (sign, verify: "ready" or a status name; *_why a sentence)
  *   doctor          {} -> {checks: [{check, ok, message, remedy?}]}
- *   app_create      {app, role, region, product, currency, type?, description?, scenarios?} -> APP
+ *   app_create      {app, role, region, product, currency, type?, description?, scenarios?,
+ *                    dashboard_account?} -> APP
+ *   app_set         {app, type?, description?, scenarios?, dashboard_account?} -> APP
+ *                    (role, region, product and currency are taken, and refused unless they say what is: Antom
+ *                    does not let them change)
  *   app_list        {} -> {apps: [APP]}           app_show  {app} -> APP
  *                    APP: {app, role, region, product, currency, type, description, scenarios,
- *                    created_at_ms, profiles: [PROFILE]}
+ *                    dashboard_account, status: created|configured|testing|launched, created_at_ms,
+ *                    profiles: [PROFILE]}
  *   profile_set     {profile, client_id?, gateway?, notify_url?, response_max_age_ms?,
- *                    notification_max_age_ms?} -> PROFILE      profile_show {profile} -> PROFILE
+ *                    notification_max_age_ms?, isv_client_id?, isv_customer_id?, test_customer_id?}
+ *                    -> PROFILE                                profile_show {profile} -> PROFILE
  *                    PROFILE: {profile, client_id, gateway, notify_url, response_max_age_ms,
- *                    notification_max_age_ms, launched, active_version?, antom_version?, missing: [TEXT]}
+ *                    notification_max_age_ms, launched, active_version?, antom_version?, missing: [TEXT],
+ *                    of an isv isv_client_id, isv_customer_id, test_customer_id}
  *                    ("" clears nothing: an empty text is refused)
+ *   sandbox_set     {app, buyer_account?, merchant_account?} [+ memfd password] -> SANDBOX
+ *   sandbox_show    {app} -> SANDBOX
+ *                    SANDBOX: {profile, buyer_account, merchant_account, has_password}
+ *   sandbox_password {app} -> {profile, buyer_account, password}     stands in the record
  *   key_generate    {profile, key_version?, keyring?} -> KEY
  *   key_import      {profile, key_version?, keyring?} + memfd key [+ memfd passphrase] -> KEY
  *                    KEY: {profile, version, state, key_version, keyring, bits, origin:
@@ -70,10 +81,14 @@
     R(doctor, none, true, VIEWER, 0)                                                               \
     R(version, none, true, VIEWER, 0)                                                              \
     R(app_create, app_create, false, OFFICER, 0)                                                   \
+    R(app_set, app_set, false, OFFICER, 0)                                                         \
     R(app_list, none, false, VIEWER, 0)                                                            \
     R(app_show, app, false, VIEWER, 0)                                                             \
     R(profile_set, profile_set, false, OFFICER, 0)                                                 \
     R(profile_show, profile, false, VIEWER, 0)                                                     \
+    R(sandbox_set, sandbox_set, false, OFFICER, 1)                                                 \
+    R(sandbox_show, app, false, VIEWER, 0)                                                         \
+    R(sandbox_password, app, false, OFFICER, 0)                                                    \
     R(key_generate, key_new, false, OFFICER, 0)                                                    \
     R(key_import, key_new, false, OFFICER, 2)                                                      \
     R(key_list, profile, false, VIEWER, 0)                                                         \
@@ -118,13 +133,20 @@ struct antag_none_params {
 };
 struct antag_app_create_params {
     struct antag_opt_slice app, role, region, product, currency, type, description;
+    struct antag_opt_slice dashboard_account;
     struct antag_opt_value scenarios; /* texts */
 };
+struct antag_sandbox_set_params {
+    struct antag_opt_slice app, buyer_account, merchant_account;
+};
+/* the same keys as app_create, all but `app` optional */
+#define antag_app_set_params antag_app_create_params
 struct antag_app_params {
     struct antag_opt_slice app;
 };
 struct antag_profile_set_params {
     struct antag_opt_slice profile, client_id, gateway, notify_url;
+    struct antag_opt_slice isv_client_id, isv_customer_id, test_customer_id;
     struct antag_opt_uint response_max_age_ms, notification_max_age_ms;
 };
 struct antag_profile_params {

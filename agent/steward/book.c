@@ -230,6 +230,17 @@ enum antag_err ag_book_need_profile(const struct ag_book *b, struct antag_slice 
     return ANTAG_OK;
 }
 
+enum antag_err ag_book_need_app(const struct ag_book *b, struct antag_slice name,
+                                const struct ag_row_app **out, struct antag_fault *fault)
+{
+    *out = ag_book_app_named(b, name);
+    if (*out != NULL)
+        return ANTAG_OK;
+    return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "app",
+                           "there is no application \"%.*s\"; `antomctl app list` shows them",
+                           (int)name.len, name.len > 0 ? (const char *)name.p : "");
+}
+
 enum antag_err ag_book_need_key(const struct ag_book *b, struct antag_slice profile,
                                 uint64_t version, const struct ag_row_profile **profile_out,
                                 const struct ag_row_key **out, struct antag_fault *fault)

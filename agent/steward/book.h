@@ -47,6 +47,9 @@ ANTAG_MUST_CHECK enum antag_err ag_book_need_profile(const struct ag_book *b,
                                                      struct antag_slice name,
                                                      const struct ag_row_profile **out,
                                                      struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_book_need_app(const struct ag_book *b, struct antag_slice name,
+                                                 const struct ag_row_app **out,
+                                                 struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_book_need_key(const struct ag_book *b,
                                                  struct antag_slice profile, uint64_t version,
                                                  const struct ag_row_profile **profile_out,

@@ -1,7 +1,9 @@
 /* op_app: applications. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "agent/core/mailbox.h"
 #include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
@@ -30,6 +32,18 @@ static enum antag_err take_scenarios(const struct antag_opt_value *texts, struct
     return ANTAG_OK;
 }
 
+static enum antag_err take_account(const struct antag_opt_slice *given, struct ag_row_app *row,
+                                   struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    if (!given->set)
+        return ANTAG_OK;
+    if ((err = ag_mailbox_check(given->v, "dashboard_account", fault)) == ANTAG_OK)
+        (void)antag_slice_copy(given->v, row->dashboard_account, sizeof row->dashboard_account);
+    return err;
+}
+
 static enum antag_err take_app(const struct antag_app_create_params *p, struct ag_row_app *row,
                                struct antag_fault *fault)
 {
@@ -47,6 +61,8 @@ static enum antag_err take_app(const struct antag_app_create_params *p, struct a
         (err = ag_rule_line(p->type.v, "type", row->type, sizeof row->type, fault)) != ANTAG_OK ||
         (err = ag_rule_line(p->description.v, "description", row->description,
                             sizeof row->description, fault)) != ANTAG_OK)
+        return err;
+    if ((err = take_account(&p->dashboard_account, row, fault)) != ANTAG_OK)
         return err;
     return take_scenarios(&p->scenarios, row, fault);
 }
@@ -110,6 +126,86 @@ static enum antag_err answer(struct ag_txn *t, struct ag_task *op, struct antag_
 
 AG_DEED(app_create, .act = create, .answer = answer)
 
+/* ---- changing what may change */
+
+static enum antag_err refuse_change(const struct antag_opt_slice *given, const char *field,
+                                    const char *is, const char *why, struct antag_fault *fault)
+{
+    if (!given->set || (given->v.len == strlen(is) &&
+                        strncasecmp((const char *)given->v.p, is, given->v.len) == 0))
+        return ANTAG_OK;
+    return antag_fault_set(fault, ANTAG_ERR_IMMUTABLE, field, "is %s and stays so: %s", is, why);
+}
+
+static enum antag_err refuse_changes(const struct antag_app_set_params *p,
+                                     const struct ag_row_app *row, struct antag_fault *fault)
+{
+    static const char one[] = "Antom gives an application one product and one test currency when "
+                              "it is made; for another, make another application";
+    enum antag_err err;
+
+    if ((err = refuse_change(&p->region, "region", row->region,
+                             "Antom lets nobody change the business region of an application; for "
+                             "another region, make another application",
+                             fault)) != ANTAG_OK ||
+        (err = refuse_change(&p->role, "role", row->role,
+                             "the role belongs to the account at Antom; for another role, make "
+                             "another application",
+                             fault)) != ANTAG_OK ||
+        (err = refuse_change(&p->product, "product", row->product, one, fault)) != ANTAG_OK)
+        return err;
+    return refuse_change(&p->currency, "currency", row->currency, one, fault);
+}
+
+static enum antag_err take_changes(const struct antag_app_set_params *p, struct ag_row_app *row,
+                                   struct antag_fault *fault)
+{
+    enum antag_err err = ANTAG_OK;
+
+    if (p->type.set)
+        err = ag_rule_line(p->type.v, "type", row->type, sizeof row->type, fault);
+    if (err == ANTAG_OK && p->description.set)
+        err = ag_rule_line(p->description.v, "description", row->description,
+                           sizeof row->description, fault);
+    if (err == ANTAG_OK)
+        err = take_account(&p->dashboard_account, row, fault);
+    if (err == ANTAG_OK && p->scenarios.set) {
+        row->scenarios[0] = '\0';
+        err = take_scenarios(&p->scenarios, row, fault);
+    }
+    return err;
+}
+
+static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                          struct antag_fault *fault)
+{
+    const struct antag_app_set_params *p = op->params;
+    const struct ag_row_app *found = NULL;
+    struct ag_row_app row;
+    enum antag_err err;
+
+    if ((err = ag_book_need_app(t->book, p->app.v, &found, fault)) != ANTAG_OK ||
+        (err = refuse_changes(p, found, fault)) != ANTAG_OK)
+        return err;
+    if (!p->type.set && !p->description.set && !p->scenarios.set && !p->dashboard_account.set)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
+                               "nothing to set: give type, description, scenarios or "
+                               "dashboard_account");
+    row = *found;
+    if ((err = take_changes(p, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, row.name, 0, "%s%s%s%s",
+                p->type.set ? "type " : "", p->description.set ? "description " : "",
+                p->scenarios.set ? "scenarios " : "",
+                p->dashboard_account.set ? "dashboard_account" : "");
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    ag_render_app(w, t->book, &row);
+    return ag_registry_put_app(t->st->reg, &row, fault);
+}
+
+AG_DEED(app_set, .act = set)
+
 enum antag_err ag_op_app_list(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                               struct antag_fault *fault)
 {
@@ -134,19 +230,14 @@ enum antag_err ag_op_app_show(struct ag_steward *st, struct ag_task *op, struct 
                               struct antag_fault *fault)
 {
     const struct antag_app_params *p = op->params;
-    const struct ag_row_app *app;
+    const struct ag_row_app *app = NULL;
     struct ag_txn t;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
         goto out;
-    if ((app = ag_book_app_named(t.book, p->app.v)) == NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "app",
-                              "there is no application \"%.*s\"; `antomctl app list` shows them",
-                              (int)p->app.v.len, (const char *)p->app.v.p);
-        goto out;
-    }
-    ag_render_app(w, t.book, app);
+    if ((err = ag_book_need_app(t.book, p->app.v, &app, fault)) == ANTAG_OK)
+        ag_render_app(w, t.book, app);
 out:
     ag_txn_end(&t);
     return err;

@@ -37,6 +37,47 @@ static enum antag_err take_client_id(const struct ag_book *b, struct antag_slice
                                  ANTAG_CLIENT_ID_MAX);
 }
 
+static bool gives_isv_ids(const struct antag_profile_set_params *p)
+{
+    return p->isv_client_id.set || p->isv_customer_id.set || p->test_customer_id.set;
+}
+
+static enum antag_err take_id(const struct antag_opt_slice *given, const char *field, char *out,
+                              size_t size, struct antag_fault *fault)
+{
+    struct antag_fault why;
+
+    if (!given->set)
+        return ANTAG_OK;
+    if (ag_antom_check_client_id(given->v, &why) != ANTAG_OK ||
+        !antag_slice_copy(given->v, out, size))
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, field,
+                               "is an id that Antom gave: 1 to %zu of A-Z, a-z, 0-9, _ and -",
+                               size - 1);
+    return ANTAG_OK;
+}
+
+static enum antag_err take_isv_ids(const struct antag_profile_set_params *p,
+                                   const struct ag_book *b, struct ag_row_profile *row,
+                                   struct antag_fault *fault)
+{
+    const struct ag_row_app *app = ag_book_app(b, row->app_id);
+    enum antag_err err;
+
+    if (gives_isv_ids(p) && (app == NULL || strcmp(app->role, "isv") != 0))
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "isv_client_id",
+                               "and the other ids of an isv belong to an application of the role "
+                               "isv; %s is of the role %s",
+                               app == NULL ? row->name : app->name, app == NULL ? "?" : app->role);
+    if ((err = take_id(&p->isv_client_id, "isv_client_id", row->isv_client_id,
+                       sizeof row->isv_client_id, fault)) != ANTAG_OK ||
+        (err = take_id(&p->isv_customer_id, "isv_customer_id", row->isv_customer_id,
+                       sizeof row->isv_customer_id, fault)) != ANTAG_OK)
+        return err;
+    return take_id(&p->test_customer_id, "test_customer_id", row->test_customer_id,
+                   sizeof row->test_customer_id, fault);
+}
+
 /* What is given is changed, nothing else. */
 static enum antag_err take_settings(const struct antag_profile_set_params *p,
                                     const struct ag_book *b, struct ag_row_profile *row,
@@ -45,10 +86,13 @@ static enum antag_err take_settings(const struct antag_profile_set_params *p,
     enum antag_err err;
 
     if (!p->client_id.set && !p->gateway.set && !p->notify_url.set && !p->response_max_age_ms.set &&
-        !p->notification_max_age_ms.set)
+        !p->notification_max_age_ms.set && !gives_isv_ids(p))
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
                                "nothing to set: give client_id, gateway, notify_url, "
-                               "response_max_age_ms or notification_max_age_ms");
+                               "response_max_age_ms, notification_max_age_ms, or of an isv "
+                               "isv_client_id, isv_customer_id, test_customer_id");
+    if ((err = take_isv_ids(p, b, row, fault)) != ANTAG_OK)
+        return err;
     if (p->client_id.set && (err = take_client_id(b, p->client_id.v, row, fault)) != ANTAG_OK)
         return err;
     if (p->gateway.set && (err = ag_rule_gateway(p->gateway.v, row->gateway, fault)) != ANTAG_OK)
@@ -74,7 +118,8 @@ static void describe(const struct antag_profile_set_params *p, const struct ag_r
                          p->notify_url.set ? " notify_url " : "",
                          p->notify_url.set ? row->notify_url : "",
                          p->response_max_age_ms.set ? " response_max_age_ms" : "",
-                         p->notification_max_age_ms.set ? " notification_max_age_ms" : ""};
+                         p->notification_max_age_ms.set ? " notification_max_age_ms" : "",
+                         gives_isv_ids(p) ? " isv ids" : ""};
     size_t at = 0;
 
     for (size_t i = 0; i < sizeof set / sizeof set[0] && at < ANTAG_TEXT_MAX; i++)

@@ -206,6 +206,7 @@ void ag_task_free(struct ag_task *op)
         antag_decoder_fini(&op->decoder);
     antag_writer_fini(&op->answer);
     free(op->made);
+    ag_secret_free(op->secret);
     free(op->params);
     free(op->bytes);
     free(op);

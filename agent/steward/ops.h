@@ -24,6 +24,7 @@ struct ag_task {
     uint64_t era;                 /* of the registry, in which it was prepared; 0: any */
     uint64_t row_id;              /* of the row it is about */
     struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
+    struct ag_secret *secret;     /* that was passed; freed with the operation */
     struct antag_writer answer;   /* the whole answer, when it is done */
     enum antag_err err;           /* what it came to */
     /* inside */

@@ -27,6 +27,25 @@ static const char *profile_name(const struct ag_book *b, uint64_t id)
     return p == NULL ? "" : p->name;
 }
 
+/* As the list of applications in Antom's dashboard has it, as far as we can know. */
+static const char *app_status(const struct ag_book *b, const struct ag_row_app *a)
+{
+    struct ag_missing missing[AG_MISSING_MAX];
+    const char *status = "created";
+
+    for (size_t i = 0; i < b->profile_count; i++) {
+        const struct ag_row_profile *p = &b->profiles[i];
+
+        if (p->app_id != a->id)
+            continue;
+        if (p->launched)
+            return "launched";
+        if (ag_desired_missing(b, p, missing) == 0)
+            status = p->env == AG_ENV_LIVE ? "configured" : status[1] == 'r' ? "testing" : status;
+    }
+    return status;
+}
+
 void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct ag_row_app *a)
 {
     antag_w_map(w);
@@ -38,6 +57,8 @@ void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct
     antag_w_kv_str(w, "type", a->type);
     antag_w_kv_str(w, "description", a->description);
     write_lines(w, "scenarios", a->scenarios);
+    antag_w_kv_str(w, "dashboard_account", a->dashboard_account);
+    antag_w_kv_str(w, "status", app_status(b, a));
     antag_w_kv_int(w, "created_at_ms", a->created_at_ms);
     antag_w_key(w, "profiles");
     antag_w_array(w);
@@ -46,6 +67,13 @@ void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct
             ag_render_profile(w, b, &b->profiles[i]);
     antag_w_end(w);
     antag_w_end(w);
+}
+
+static bool is_isv(const struct ag_book *b, const struct ag_row_profile *p)
+{
+    const struct ag_row_app *app = ag_book_app(b, p->app_id);
+
+    return app != NULL && strcmp(app->role, "isv") == 0;
 }
 
 void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
@@ -76,6 +104,21 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
         antag_w_str(w, text);
     }
     antag_w_end(w);
+    if (is_isv(b, p)) {
+        antag_w_kv_str(w, "isv_client_id", p->isv_client_id);
+        antag_w_kv_str(w, "isv_customer_id", p->isv_customer_id);
+        antag_w_kv_str(w, "test_customer_id", p->test_customer_id);
+    }
+    antag_w_end(w);
+}
+
+void ag_render_sandbox(struct antag_writer *w, const struct ag_row_profile *p)
+{
+    antag_w_map(w);
+    antag_w_kv_str(w, "profile", p->name);
+    antag_w_kv_str(w, "buyer_account", p->buyer_account);
+    antag_w_kv_str(w, "merchant_account", p->merchant_account);
+    antag_w_kv_bool(w, "has_password", p->buyer_password_len > 0);
     antag_w_end(w);
 }
 

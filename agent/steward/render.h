@@ -10,6 +10,8 @@
 void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct ag_row_app *a);
 void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
                        const struct ag_row_profile *p);
+/* Never the password. */
+void ag_render_sandbox(struct antag_writer *w, const struct ag_row_profile *p);
 /* public_key: text of the public half, left out when NULL */
 void ag_render_key(struct antag_writer *w, const struct ag_book *b, const struct ag_life *l,
                    const struct ag_row_key *k, bool self_tested, const char *public_key);

@@ -94,6 +94,27 @@ enum antag_err ctl_run_antom_key_add(struct ctl *c, json_t **result, struct anta
     return err;
 }
 
+enum antag_err ctl_run_sandbox_set(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    const struct ctl_secret_from from = {
+        .kind = CTL_PASSPHRASE,
+        .path = ctl_args_get(&c->line, "--password-file"),
+        .option = "--password-file",
+        .prompt = "Password of the sandbox buyer",
+    };
+    struct ag_secret *password = NULL;
+    const struct ag_secret *one[1];
+    enum antag_err err;
+
+    ctl_secret_setup();
+    if (from.path != NULL && (err = ctl_secret_read(&from, &password, fault)) != ANTAG_OK)
+        return err;
+    one[0] = password;
+    err = ask_with(c, one, password != NULL ? 1 : 0, result, fault);
+    ag_secret_free(password);
+    return err;
+}
+
 void ctl_render_key_export(struct ctl *c, const json_t *result)
 {
     const char *text = ctl_json_text(result, "public_key");

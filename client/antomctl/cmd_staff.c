@@ -10,7 +10,7 @@
 static enum antag_err read_code(struct ag_secret **out, struct antag_fault *fault)
 {
     static const struct ctl_secret_from from = {
-        .kind = CTL_PASSPHRASE, .option = "standard input", .prompt = "Code from the mail: "};
+        .kind = CTL_PASSPHRASE, .option = "standard input", .prompt = "Code from the mail"};
 
     return ctl_secret_read(&from, out, fault);
 }

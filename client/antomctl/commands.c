@@ -19,6 +19,11 @@
     {                                                                                              \
         "VERSION", NULL, CTL_UINT, true, "version", "as `list` shows it: 1, 2, 3"                  \
     }
+#define DASHBOARD_ACCOUNT                                                                          \
+    {                                                                                              \
+        "--dashboard-account", "ADDRESS", CTL_TEXT, false, "dashboard_account",                    \
+            "account at Antom's dashboard that it belongs to"                                      \
+    }
 #define KEY_VERSION(required)                                                                      \
     {                                                                                              \
         "--key-version", "N", CTL_UINT, (required), "key_version",                                 \
@@ -160,12 +165,32 @@ const struct ctl_command ctl_commands[] = {
             {"--currency", "CCC", CTL_TEXT, true, "currency", "test currency: SGD"},
             {"--type", "TEXT", CTL_TEXT, false, "type", "type of the integration"},
             {"--scenario", "TEXT", CTL_TEXTS, false, "scenarios", "may be repeated"},
-            {"--description", "TEXT", CTL_TEXT, false, "description", "for people"}),
+            {"--description", "TEXT", CTL_TEXT, false, "description", "for people"},
+            DASHBOARD_ACCOUNT),
         .method = "app_create",
         .view = &ctl_view_app_made,
         .help = "Make an application with its sandbox and live profiles, both empty",
         .example = "app create shop --role merchant --region SG --product CASHIER_PAYMENT "
                    "--currency SGD",
+    },
+    {
+        .words = "app set",
+        .positionals = ARGS(APP),
+        .options = ARGS({"--type", "TEXT", CTL_TEXT, false, "type", "type of the integration"},
+                        {"--scenario", "TEXT", CTL_TEXTS, false, "scenarios",
+                         "all scenarios from now on; may be repeated"},
+                        {"--description", "TEXT", CTL_TEXT, false, "description", "for people"},
+                        DASHBOARD_ACCOUNT, {"--role", "ROLE", CTL_TEXT, false, "role", NULL},
+                        {"--region", "CC", CTL_TEXT, false, "region", NULL},
+                        {"--product", "TEXT", CTL_TEXT, false, "product", NULL},
+                        {"--currency", "CCC", CTL_TEXT, false, "currency", NULL}),
+        .method = "app_set",
+        .view = &ctl_view_app,
+        .help = "Change what may change of an application; what is not given stays",
+        .notes = "Role, business region, product and test currency stay as they are: Antom does "
+                 "not let\n"
+                 "them change.",
+        .example = "app set shop --dashboard-account payments@example.com",
     },
     {
         .words = "app list",
@@ -195,7 +220,12 @@ const struct ctl_command ctl_commands[] = {
             {"--response-max-age-ms", "N", CTL_UINT, false, "response_max_age_ms",
              "how old a response may be; 0: any age"},
             {"--notification-max-age-ms", "N", CTL_UINT, false, "notification_max_age_ms",
-             "how old a notification may be; 0: any age"}),
+             "how old a notification may be; 0: any age"},
+            {"--isv-client-id", "ID", CTL_TEXT, false, "isv_client_id", "of an isv: its client id"},
+            {"--isv-customer-id", "ID", CTL_TEXT, false, "isv_customer_id",
+             "of an isv: its internal id"},
+            {"--test-customer-id", "ID", CTL_TEXT, false, "test_customer_id",
+             "of an isv: internal id of the test merchant"}),
         .method = "profile_set",
         .check = ctl_check_profile_set,
         .view = &ctl_view_profile,
@@ -211,6 +241,39 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_profile,
         .help = "Show a profile and what it still lacks",
         .example = "profile show shop/sandbox",
+    },
+    {
+        .words = "sandbox set",
+        .positionals = ARGS(APP),
+        .options = ARGS({"--buyer-account", "TEXT", CTL_TEXT, false, "buyer_account",
+                         "account of the buyer to try payments with"},
+                        {"--merchant-account", "TEXT", CTL_TEXT, false, "merchant_account",
+                         "the merchant's account"},
+                        {"--password-file", "PATH|-", CTL_TEXT, false, NULL,
+                         "file with the buyer's password, one line; - asks for it"}),
+        .method = "sandbox_set",
+        .run = ctl_run_sandbox_set,
+        .view = &ctl_view_sandbox,
+        .help = "Keep what Antom gave this application to try payments with",
+        .notes = "The password is sealed; it is never an argument.",
+        .example = "sandbox set shop --buyer-account buyer@example.com --password-file -",
+    },
+    {
+        .words = "sandbox show",
+        .positionals = ARGS(APP),
+        .method = "sandbox_show",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_sandbox,
+        .help = "Show the sandbox accounts, not the password",
+        .example = "sandbox show shop",
+    },
+    {
+        .words = "sandbox password",
+        .positionals = ARGS(APP),
+        .method = "sandbox_password",
+        .view = &ctl_view_sandbox_password,
+        .help = "Show the buyer's password; this stands in the record",
+        .example = "sandbox password shop",
     },
     {
         .words = "key generate",

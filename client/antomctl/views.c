@@ -34,6 +34,7 @@ static void after_app_made(struct ctl *c, const json_t *app)
             {"type", "type", CTL_AS_TEXT}, {"region", "region", CTL_AS_TEXT},                      \
             {"product", "product", CTL_AS_TEXT}, {"scenarios", "scenarios", CTL_AS_LINES},         \
             {"currency", "currency", CTL_AS_TEXT}, {"description", "description", CTL_AS_TEXT},    \
+            {"dashboard", "dashboard_account", CTL_AS_TEXT}, {"status", "status", CTL_AS_STATE},   \
             {"created", "created_at_ms", CTL_AS_TIME})
 
 const struct ctl_view ctl_view_app = {.columns = APP_COLUMNS, .after = after_app};
@@ -70,8 +71,11 @@ const struct ctl_view ctl_view_profile = {
         {"gateway", "gateway", CTL_AS_TEXT}, {"notifications to", "notify_url", CTL_AS_TEXT},
         {"response age", "response_max_age_ms", CTL_AS_AGE},
         {"notification age", "notification_max_age_ms", CTL_AS_AGE},
-        {"launched", "launched", CTL_AS_BOOL}, {"merchant key", "active_version", CTL_AS_INT},
-        {"Antom key", "antom_version", CTL_AS_INT}, {"missing", "missing", CTL_AS_WORDS}),
+        {"launched", "launched", CTL_AS_BOOL}, {"isv client id", "isv_client_id", CTL_AS_TEXT},
+        {"isv customer id", "isv_customer_id", CTL_AS_TEXT},
+        {"test customer id", "test_customer_id", CTL_AS_TEXT},
+        {"merchant key", "active_version", CTL_AS_INT}, {"Antom key", "antom_version", CTL_AS_INT},
+        {"missing", "missing", CTL_AS_WORDS}),
     .after = after_profile,
 };
 
@@ -205,6 +209,16 @@ const struct ctl_view ctl_view_fences = {
         "The fence has no exceptions: sandbox profiles sign sandbox paths only, live ones never.",
     .empty_next = NULL,
 };
+
+/* ---- sandbox */
+
+const struct ctl_view ctl_view_sandbox = {
+    .columns = COLUMNS({"profile", "profile", CTL_AS_TEXT}, {"buyer", "buyer_account", CTL_AS_TEXT},
+                       {"password kept", "has_password", CTL_AS_BOOL},
+                       {"merchant", "merchant_account", CTL_AS_TEXT})};
+const struct ctl_view ctl_view_sandbox_password = {
+    .columns = COLUMNS({"profile", "profile", CTL_AS_TEXT}, {"buyer", "buyer_account", CTL_AS_TEXT},
+                       {"password", "password", CTL_AS_TEXT})};
 
 /* ---- staff */
 

@@ -65,9 +65,11 @@ struct ag_row_app {
     char product[ANTAG_TEXT_MAX + 1];
     char currency[4]; /* ISO 4217; the test currency */
     char description[ANTAG_TEXT_MAX + 1];
-    char scenarios[4 * ANTAG_TEXT_MAX]; /* separated by line feeds */
+    char scenarios[4 * ANTAG_TEXT_MAX];         /* separated by line feeds */
+    char dashboard_account[ANTAG_TEXT_MAX + 1]; /* that it belongs to; "": not said */
     int64_t created_at_ms;
 };
+#define AG_BUYER_PASSWORD_MAX 128 /* bytes, in clear */
 struct ag_row_profile {
     uint64_t id;
     uint64_t app_id;
@@ -79,6 +81,15 @@ struct ag_row_profile {
     int64_t response_max_age_ms, notification_max_age_ms; /* -1: the policy's */
     bool launched;
     uint32_t next_key_version, next_antom_version;
+    /* what Antom allots: of an isv its ids, in the sandbox the accounts to try payments with; "": not set */
+    char isv_client_id[ANTAG_CLIENT_ID_MAX + 1];
+    char isv_customer_id[ANTAG_CLIENT_ID_MAX + 1];
+    char test_customer_id[ANTAG_CLIENT_ID_MAX + 1];
+    char buyer_account[ANTAG_TEXT_MAX + 1];
+    char merchant_account[ANTAG_TEXT_MAX + 1];
+    size_t
+        buyer_password_len; /* sealed under "registry:seal", with the profile's name as associated data */
+    uint8_t buyer_password[AG_BUYER_PASSWORD_MAX + AG_SEAL_OVERHEAD];
 };
 struct ag_row_key {
     uint64_t id; /* the handle */

@@ -14,7 +14,8 @@
     R(TEXT, currency, FREE, 1)                                                                     \
     R(TEXT, description, FREE, 1)                                                                  \
     R(TEXT, scenarios, FREE, 1)                                                                    \
-    R(I64, created_at_ms, FIXED, 1)
+    R(I64, created_at_ms, FIXED, 1)                                                                \
+    R(TEXT, dashboard_account, FREE, 2)
 
 #define PROFILE_COLS(R)                                                                            \
     R(U64, app_id, FIXED, 1)                                                                       \
@@ -27,7 +28,13 @@
     R(I64, notification_max_age_ms, FREE, 1)                                                       \
     R(BOOL, launched, RISES, 1)                                                                    \
     R(U32, next_key_version, RISES, 1)                                                             \
-    R(U32, next_antom_version, RISES, 1)
+    R(U32, next_antom_version, RISES, 1)                                                           \
+    R(TEXT, isv_client_id, FREE, 2)                                                                \
+    R(TEXT, isv_customer_id, FREE, 2)                                                              \
+    R(TEXT, test_customer_id, FREE, 2)                                                             \
+    R(TEXT, buyer_account, FREE, 2)                                                                \
+    R(TEXT, merchant_account, FREE, 2)                                                             \
+    R(BLOB, buyer_password, FREE, 2)
 
 #define KEY_COLS(R)                                                                                \
     R(U64, profile_id, FIXED, 1)                                                                   \

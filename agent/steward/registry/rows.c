@@ -162,6 +162,9 @@ static bool takes_sealed_away(enum ag_kind_id id, const union ag_regrow *was,
     if (id == AG_KIND_KEY) {
         a = (struct antag_slice){was->key.sealed, was->key.sealed_len};
         b = (struct antag_slice){is->key.sealed, is->key.sealed_len};
+    } else if (id == AG_KIND_PROFILE) {
+        a = (struct antag_slice){was->profile.buyer_password, was->profile.buyer_password_len};
+        b = (struct antag_slice){is->profile.buyer_password, is->profile.buyer_password_len};
     } else if (id == AG_KIND_MAIL) {
         a = (struct antag_slice){was->mail.sealed, was->mail.sealed_len};
         b = (struct antag_slice){is->mail.sealed, is->mail.sealed_len};
