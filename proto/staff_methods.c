@@ -42,6 +42,11 @@ static const struct antag_field app_set_fields[] = {
     TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),
 };
 
+static const struct antag_field onboard_confirm_fields[] = {
+    TEXT(struct antag_onboard_confirm_params, app, true, ANTAG_APP_MAX),
+    TEXT(struct antag_onboard_confirm_params, what, true, WORD_MAX),
+};
+
 static const struct antag_field sandbox_set_fields[] = {
     TEXT(struct antag_sandbox_set_params, app, true, ANTAG_APP_MAX),
     TEXT(struct antag_sandbox_set_params, buyer_account, false, ANTAG_TEXT_MAX),
@@ -168,6 +173,7 @@ static const struct antag_field registry_confirm_fields[] = {
     }
 #define FIELDS_app_create       SPEC(app_create)
 #define FIELDS_app_set          SPEC(app_set)
+#define FIELDS_onboard_confirm  SPEC(onboard_confirm)
 #define FIELDS_sandbox_set      SPEC(sandbox_set)
 #define FIELDS_app              SPEC(app)
 #define FIELDS_profile_set      SPEC(profile_set)

@@ -26,6 +26,9 @@
  *                    notification_max_age_ms, launched, active_version?, antom_version?, missing: [TEXT],
  *                    of an isv isv_client_id, isv_customer_id, test_customer_id}
  *                    ("" clears nothing: an empty text is refused)
+ *   onboard         {app} -> {app, role, steps: [{step, title, done, items: [{done, what, how?}]}]}
+ *                    (how: a command in backquotes, or a page of the dashboard)
+ *   onboard_confirm {app, what: reconciliation|acceptance|contract} -> as onboard
  *   sandbox_set     {app, buyer_account?, merchant_account?} [+ memfd password] -> SANDBOX
  *   sandbox_show    {app} -> SANDBOX
  *                    SANDBOX: {profile, buyer_account, merchant_account, has_password}
@@ -86,6 +89,8 @@
     R(app_show, app, false, VIEWER, 0)                                                             \
     R(profile_set, profile_set, false, OFFICER, 0)                                                 \
     R(profile_show, profile, false, VIEWER, 0)                                                     \
+    R(onboard, app, false, VIEWER, 0)                                                              \
+    R(onboard_confirm, onboard_confirm, false, OFFICER, 0)                                         \
     R(sandbox_set, sandbox_set, false, OFFICER, 1)                                                 \
     R(sandbox_show, app, false, VIEWER, 0)                                                         \
     R(sandbox_password, app, false, OFFICER, 0)                                                    \
@@ -135,6 +140,9 @@ struct antag_app_create_params {
     struct antag_opt_slice app, role, region, product, currency, type, description;
     struct antag_opt_slice dashboard_account;
     struct antag_opt_value scenarios; /* texts */
+};
+struct antag_onboard_confirm_params {
+    struct antag_opt_slice app, what;
 };
 struct antag_sandbox_set_params {
     struct antag_opt_slice app, buyer_account, merchant_account;

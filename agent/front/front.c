@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/front/listen.h"
+#include "agent/front/proved.h"
 #include "agent/front/refused.h"
 #include "agent/front/worker.h"
 #include "agent/lib/log.h"
@@ -347,6 +348,7 @@ static void on_steward_closed(struct ag_chan *c, void *ctx)
 static const struct ag_chan_ops steward_ops = {on_steward_message, NULL, on_steward_closed};
 
 static void plan_report(struct front *f);
+static void report_proofs(struct front *f);
 
 static void join_steward(struct front *f, int fd)
 {
@@ -360,6 +362,7 @@ static void join_steward(struct front *f, int fd)
         ag_log(AG_LOG_ERROR, "front.steward", AG_F_ERR(err));
     else
         plan_report(f);
+    report_proofs(f);
 }
 
 /* ---- refusals, for the record */
@@ -409,6 +412,28 @@ static void on_report(uv_timer_t *timer)
     report_refusals(f);
     if (f->steward) /* else its coming plans the next one */
         plan_report(f);
+}
+
+/* What succeeded for the first time. What the steward cannot take stays for the next time. */
+static void report_proofs(struct front *f)
+{
+    struct ag_proofs taken;
+    struct antag_writer w;
+    enum antag_err err = ANTAG_OK;
+
+    if (!f->steward || !ag_proved_take(&f->shared, &taken))
+        return;
+    for (size_t i = 0; i < taken.count && err == ANTAG_OK; i++) {
+        antag_writer_init(&w, 256);
+        antag_m_event(&w, "proved");
+        ag_proofs_write(&w, taken.v[i].profile_id, taken.v[i].methods);
+        antag_m_close(&w);
+        err = ag_chan_send(f->steward, &w, NULL, 0);
+        antag_writer_fini(&w);
+    }
+    if (err != ANTAG_OK)
+        ag_proved_merge(&f->shared,
+                        &taken); /* those that were told are told twice, which does no harm */
 }
 
 /* ---- connections */
@@ -507,6 +532,7 @@ static void on_wake(uv_poll_t *poll, int status, int events)
     reap_views(f);
     if (f->steward)
         check_waits(f);
+    report_proofs(f);
     plan_report(f);
     serve_when_ready(f);
     end_when_drained(f);
@@ -627,6 +653,7 @@ int ag_front_main(void)
     int status;
 
     uv_mutex_init(&f.shared.refused_lock);
+    uv_mutex_init(&f.shared.proved_lock);
     raise_descriptors();
     TAILQ_INIT(&f.waits);
     f.shared.main_wake = -1;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/front/explain.h"
+#include "agent/front/proved.h"
 #include "agent/front/refused.h"
 #include "agent/front/watch.h"
 #include "agent/lib/clock.h"
@@ -161,6 +162,8 @@ static void take_verify(const struct request *r, enum ag_verify_kind kind)
         refuse(r, &fault);
         return;
     }
+    ag_proved(w->shared, verified.profile,
+              kind == AG_VERIFY_RESPONSE ? AG_PROOF_RESPONSE : AG_PROOF_NOTIFICATION);
     ag_verify_result_write(begin_answer(r->conn, r->id), &verified);
     end_answer(r->conn);
 }
@@ -240,6 +243,7 @@ void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, stru
 
     ag_conn_detach(w, job);
     if (c && fault->err == ANTAG_OK) {
+        ag_proved(w->shared, job->plan.profile, AG_PROOF_SIGN);
         ag_sign_result_write(begin_answer(c, id), &job->plan, sig, job->seq);
         end_answer(c);
     } else if (c) {

@@ -3,6 +3,8 @@
 #ifndef AG_FRONT_ROWS_H
 #define AG_FRONT_ROWS_H
 
+#include <stdatomic.h>
+
 #include <openssl/evp.h>
 
 #include "agent/lib/edges/snapshot.h"
@@ -14,6 +16,8 @@ struct ag_held_row {
     struct ag_snap_row row;
     EVP_PKEY *pkey;          /* of an Antom key; NULL when it could not be loaded */
     struct ag_limiter spent; /* of a grant with a rate; any thread */
+    atomic_uint
+        proved; /* of a profile: enum ag_proof, or-ed, that the steward was told; any thread */
 };
 struct ag_held_row *ag_held_row_hold(struct ag_held_row *r);
 void ag_held_row_release(struct ag_held_row *r); /* NULL accepted */

@@ -229,6 +229,7 @@ static void add_profiles(struct ag_snapshot *s, const struct ag_rowmap *m)
             continue;
         p->id = r->row.id;
         p->row = &r->row.u.profile;
+        p->proved = &r->proved;
         put_slot(s->by_name, s->slot_count, hash_name(antag_slice_of(p->row->name)),
                  s->profile_count);
         put_slot(s->by_id, s->slot_count, hash_id(p->id), s->profile_count);

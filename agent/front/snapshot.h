@@ -5,6 +5,8 @@
 #ifndef AG_FRONT_SNAPSHOT_H
 #define AG_FRONT_SNAPSHOT_H
 
+#include <stdatomic.h>
+
 #include <openssl/evp.h>
 
 #include "agent/lib/edges/snapshot.h"
@@ -31,6 +33,8 @@ struct ag_granted {
 struct ag_profile {
     uint64_t id;
     const struct ag_snap_profile *row;
+    atomic_uint
+        *proved; /* which methods have succeeded; shared by all snapshots that have this row */
     const struct ag_verify_key *keys;   /* active ones first, then retiring; newer ones first */
     const struct ag_verify_key *others; /* keys that are not trusted: only explain looks at them */
     const struct ag_granted *grants;

@@ -218,7 +218,7 @@ enum antag_err ag_verify(const struct ag_asking *a, enum ag_verify_kind kind,
     if ((err = ag_antom_check_age(a->now_ms, at_ms, max_age_ms(a, kind, profile, p),
                                   a->conf->policy_max_time_skew_ms, fault)) != ANTAG_OK)
         return err;
-    *out = (struct ag_verified){version, headers.value[TIME], a->now_ms - at_ms};
+    *out = (struct ag_verified){profile, version, headers.value[TIME], a->now_ms - at_ms};
     return ANTAG_OK;
 }
 

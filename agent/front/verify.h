@@ -36,6 +36,7 @@ ANTAG_MUST_CHECK enum antag_err ag_verify_parts(const struct ag_asking *a, enum 
                                                 struct antag_fault *fault);
 
 struct ag_verified {
+    const struct ag_profile *profile;
     uint32_t version;        /* of the Antom key */
     struct antag_slice time; /* header's text, borrowed from the params */
     int64_t age_ms;          /* negative when it lies in the future, within the skew allowed */

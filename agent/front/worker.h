@@ -11,6 +11,7 @@
 #include "agent/front/keeperlink.h"
 #include "agent/front/verify.h"
 #include "agent/front/view.h"
+#include "agent/lib/edges/proofs.h"
 #include "agent/lib/edges/refusals.h"
 #include "proto/message.h"
 
@@ -26,6 +27,8 @@ struct ag_shared {
     atomic_size_t bytes;    /* of requests in flight, incomplete frames and unread answers */
     uv_mutex_t refused_lock;
     struct ag_refusals refused; /* since the last report (refused.h) */
+    uv_mutex_t proved_lock;
+    struct ag_proofs proved; /* that the steward is not told yet (proved.h) */
 };
 
 /* what one uid holds; owned by the listener, which keeps it to its end; counted down by the workers */

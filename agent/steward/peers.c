@@ -22,6 +22,18 @@ static void take_refusals(struct ag_steward *st, const struct antag_message *m)
     free(some);
 }
 
+static void take_proof(struct ag_steward *st, const struct antag_message *m)
+{
+    struct antag_fault fault = {0};
+    uint64_t profile_id;
+    unsigned methods;
+
+    if (ag_proofs_parse(&m->params, &profile_id, &methods, &fault) == ANTAG_OK)
+        ag_proofs_take(st, profile_id, methods);
+    else
+        ag_log_fault(AG_LOG_WARN, "front.proved", &fault);
+}
+
 /* Neither front nor keepers ask the steward for anything; the front tells what it refused. */
 static void on_message(struct ag_chan *c, const struct antag_message *m, struct ag_fds *fds,
                        void *ctx)
@@ -37,6 +49,8 @@ static void on_message(struct ag_chan *c, const struct antag_message *m, struct 
         uv_mutex_unlock(&st->lock);
         if (front && antag_slice_is(m->name, "refusals"))
             take_refusals(st, m);
+        else if (front && antag_slice_is(m->name, "proved"))
+            take_proof(st, m);
         return;
     }
     if (m->shape != ANTAG_REQUEST)

@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "agent/lib/edges/keyring.h"
+#include "agent/lib/edges/proofs.h"
 #include "agent/lib/edges/refusals.h"
 #include "agent/lib/role.h"
 #include "agent/steward/book.h"
@@ -132,6 +133,7 @@ struct ag_steward {
     struct ag_enrolled enrolled[AG_ENROLLED_MAX];
     struct ag_refusals refused; /* that are not in the record yet (refusals.c) */
     int64_t refused_at_ms;      /* monotonic: not before then */
+    struct ag_proofs proved;    /* that the registry does not know yet (proofs.c) */
     struct ag_loop_task *tasks;
     uint64_t kicks;                 /* passes of the driver that were asked for */
     uint64_t passes;                /* `kicks` as it was when the last finished pass began */
@@ -257,6 +259,11 @@ void ag_refusals_take(struct ag_steward *st, const struct ag_refusals *some); /*
 void ag_refusals_count(struct ag_steward *st, uint32_t uid, const char *what, enum antag_err err);
 /* Driver: records them when their time has come, else lowers *next_ms (monotonic) to it. */
 void ag_refusals_pass(struct ag_steward *st, int64_t *next_ms);
+
+/* ---- proofs.c */
+void ag_proofs_take(struct ag_steward *st, uint64_t profile_id,
+                    unsigned methods);      /* any thread: the front's */
+void ag_proofs_pass(struct ag_steward *st); /* driver: into the registry what is news */
 
 /* ---- push.c: the driver */
 ANTAG_MUST_CHECK enum antag_err ag_driver_start(struct ag_steward *st);

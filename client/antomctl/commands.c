@@ -243,6 +243,24 @@ const struct ctl_command ctl_commands[] = {
         .example = "profile show shop/sandbox",
     },
     {
+        .words = "onboard",
+        .positionals = ARGS(APP),
+        .method = "onboard",
+        .flags = CTL_SAFE,
+        .render = ctl_render_onboard,
+        .help = "What is done on the way to launch, what is missing, and what does it",
+        .example = "onboard shop",
+    },
+    {
+        .words = "app confirm",
+        .positionals = ARGS(
+            APP, {"WHAT", NULL, CTL_TEXT, true, "what", "reconciliation, acceptance or contract"}),
+        .method = "onboard_confirm",
+        .render = ctl_render_onboard,
+        .help = "Say that something is done that only people can know; this stands in the record",
+        .example = "app confirm shop contract",
+    },
+    {
         .words = "sandbox set",
         .positionals = ARGS(APP),
         .options = ARGS({"--buyer-account", "TEXT", CTL_TEXT, false, "buyer_account",

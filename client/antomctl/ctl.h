@@ -72,7 +72,7 @@ ctl_run ctl_run_key_import, ctl_run_antom_key_add, ctl_run_unlock, ctl_run_fence
 ctl_run ctl_run_staff_verify, ctl_run_sandbox_set;
 ctl_run ctl_run_audit_verify, ctl_run_audit_show, ctl_run_audit_find;
 ctl_check ctl_check_profile_set, ctl_check_grant_add, ctl_check_fence_remove;
-ctl_render ctl_render_staff_verify;
+ctl_render ctl_render_staff_verify, ctl_render_onboard;
 ctl_render ctl_render_status, ctl_render_doctor, ctl_render_version, ctl_render_init;
 ctl_render ctl_render_audit_verify, ctl_render_audit_show, ctl_render_audit_find;
 ctl_render ctl_render_sign, ctl_render_verify, ctl_render_explain, ctl_render_key_export;

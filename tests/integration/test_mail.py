@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from agent_fixture import Agent
-from mailserver import FaultyServer, MailServer, make_certificate, wait_for
+from mailserver import FaultyServer, MailServer, make_certificate
+from signing import wait_until
 
 ALICE, BOB = 10001, 10002
 OWN = os.getuid()
@@ -41,6 +42,10 @@ def enrol(agent, uid=ALICE, mail="alice@example.com", role="approver"):
 
 def mails(agent):
     return agent.ctl("mail", "list")["mails"]
+
+
+def wait_for(condition, seconds=20):
+    return wait_until("mail", condition, seconds)
 
 
 def person(agent, uid=ALICE):

@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import threading
-import time
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -181,12 +180,3 @@ class FaultyServer:
         self.socket.close()
         for c in self.open:
             c.close()
-
-
-def wait_for(what, seconds=20):
-    """Until `what` gives something true; that."""
-    until = time.monotonic() + seconds * SLOW
-    while not (value := what()):
-        assert time.monotonic() < until, "it did not come in time"
-        time.sleep(0.02)
-    return value

@@ -22,7 +22,9 @@ def refusal(agent, profile, **more):
 
 
 def wait_until(what, condition, seconds=20):
+    """Until `condition` gives something true; that."""
     end = time.monotonic() + seconds * SLOW
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < end, f"{what}: not within {seconds * SLOW} s"
         time.sleep(0.02)
+    return value

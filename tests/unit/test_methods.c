@@ -82,9 +82,10 @@ static void test_sockets_are_apart(void)
 static void test_staff_rights(void)
 {
     static const char *const viewers[] = {
-        "status",     "doctor",       "version",      "app_list",       "app_show",   "key_list",
-        "key_show",   "key_export",   "profile_show", "antom_key_list", "fence_list", "grant_list",
-        "staff_list", "sandbox_show", "mailbox_code", "mailbox_verify", "mail_list"};
+        "status",       "doctor",         "version",    "app_list",     "app_show",
+        "key_list",     "key_show",       "key_export", "profile_show", "antom_key_list",
+        "fence_list",   "grant_list",     "staff_list", "sandbox_show", "onboard",
+        "mailbox_code", "mailbox_verify", "mail_list"};
     static const char *const when_locked[] = {"status", "doctor", "version", "unlock"};
     static const struct {
         const char *name;

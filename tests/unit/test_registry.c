@@ -260,8 +260,8 @@ static void test_maximal_rows(void)
         enum ag_kind_id id;
         const char *keep; /* columns that a rule ties to other values */
     } rows[] = {
-        {AG_KIND_APP, "role region currency"},
-        {AG_KIND_PROFILE, "app_id env"},
+        {AG_KIND_APP, "role region currency confirmed"},
+        {AG_KIND_PROFILE, "app_id env proved"},
         {AG_KIND_KEY, "profile_id state suspended_from bits"},
         {AG_KIND_ANTOM_KEY, "profile_id state bits"},
         {AG_KIND_FENCE, "profile_id"},

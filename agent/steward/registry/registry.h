@@ -67,6 +67,7 @@ struct ag_row_app {
     char description[ANTAG_TEXT_MAX + 1];
     char scenarios[4 * ANTAG_TEXT_MAX];         /* separated by line feeds */
     char dashboard_account[ANTAG_TEXT_MAX + 1]; /* that it belongs to; "": not said */
+    unsigned confirmed; /* enum ag_confirmation (onboard.h), or-ed: what staff has said is done */
     int64_t created_at_ms;
 };
 #define AG_BUYER_PASSWORD_MAX 128 /* bytes, in clear */
@@ -81,6 +82,7 @@ struct ag_row_profile {
     int64_t response_max_age_ms, notification_max_age_ms; /* -1: the policy's */
     bool launched;
     uint32_t next_key_version, next_antom_version;
+    unsigned proved; /* enum ag_proof, or-ed: methods that have succeeded */
     /* what Antom allots: of an isv its ids, in the sandbox the accounts to try payments with; "": not set */
     char isv_client_id[ANTAG_CLIENT_ID_MAX + 1];
     char isv_customer_id[ANTAG_CLIENT_ID_MAX + 1];

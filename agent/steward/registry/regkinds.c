@@ -15,7 +15,8 @@
     R(TEXT, description, FREE, 1)                                                                  \
     R(TEXT, scenarios, FREE, 1)                                                                    \
     R(I64, created_at_ms, FIXED, 1)                                                                \
-    R(TEXT, dashboard_account, FREE, 2)
+    R(TEXT, dashboard_account, FREE, 2)                                                            \
+    R(U32, confirmed, RISES, 2)
 
 #define PROFILE_COLS(R)                                                                            \
     R(U64, app_id, FIXED, 1)                                                                       \
@@ -34,7 +35,8 @@
     R(TEXT, test_customer_id, FREE, 2)                                                             \
     R(TEXT, buyer_account, FREE, 2)                                                                \
     R(TEXT, merchant_account, FREE, 2)                                                             \
-    R(BLOB, buyer_password, FREE, 2)
+    R(BLOB, buyer_password, FREE, 2)                                                               \
+    R(U32, proved, RISES, 2)
 
 #define KEY_COLS(R)                                                                                \
     R(U64, profile_id, FIXED, 1)                                                                   \

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/core/antom.h"
+#include "agent/lib/edges/proofs.h"
 #include "agent/steward/registry/registry_internal.h"
 
 _Static_assert(AG_ENV_SANDBOX == 0 && AG_ENV_LIVE == 1, "stored in schema 1");
@@ -172,6 +173,10 @@ static const char schema_2[] =
     "  CONSTRAINT \"only a mailbox that is there is verified\"\n"
     "    CHECK (mail_verified = 0 OR (mail_verified = 1 AND mail <> ''));\n"
     "ALTER TABLE app ADD COLUMN dashboard_account TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE app ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"confirmations are known\" CHECK (confirmed BETWEEN 0 AND 7);\n"
+    "ALTER TABLE profile ADD COLUMN proved INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"methods are known\" CHECK (proved BETWEEN 0 AND 7);\n"
     "ALTER TABLE profile ADD COLUMN isv_client_id TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE profile ADD COLUMN isv_customer_id TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE profile ADD COLUMN test_customer_id TEXT NOT NULL DEFAULT '';\n"
@@ -213,6 +218,8 @@ static const char schema_2[] =
     ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
+_Static_assert(AG_PROOF_SIGN == 1 && AG_PROOF_RESPONSE == 2 && AG_PROOF_NOTIFICATION == 4,
+               "stored in schema 2");
 _Static_assert(AG_MAIL_QUEUED == 0 && AG_MAIL_SENT == 1 && AG_MAIL_REFUSED == 2 &&
                    AG_MAIL_DROPPED == 3 && AG_MAIL_STATE_COUNT == 4,
                "stored in schema 2");
