@@ -191,7 +191,8 @@ int ag_courier_main(void)
     int status = ag_role_run(AG_ROLE_courier, &ops, &c);
 
     if (c.under_way > 0)
-        _exit(status); /* a thread of libuv's pool waits for a server, and is not waited for */
+        _exit(status);     /* a thread of libuv's pool waits for a server, and is not waited for */
+    uv_library_shutdown(); /* its threads end before the leak checkers of test builds look */
     ag_curl_end();
     return status;
 }

@@ -1,4 +1,5 @@
-/* proved: that a method succeeded for a profile, told to the steward once. Costs a request one load. */
+/* proved: that a method succeeded for a sandbox profile, told to the steward once: the evidence of a rehearsal. Costs a
+ * request one load. */
 #ifndef AG_FRONT_PROVED_H
 #define AG_FRONT_PROVED_H
 

@@ -22,9 +22,7 @@ static enum antag_err hash(struct ag_steward *st, const struct ag_code_for *who,
     int n = snprintf(text, sizeof text, "%s\n%u\n%llu\n%s", HASHED, (unsigned)who->uid,
                      (unsigned long long)who->change_id, code);
 
-    uv_mutex_lock(&st->lock);
-    key = st->code_key == NULL ? NULL : ag_secret_copy(st->code_key);
-    uv_mutex_unlock(&st->lock);
+    key = ag_code_key(st);
     if (key == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no key for codes");
     ag_mac(key, (struct antag_slice){(const uint8_t *)text, (size_t)n}, out);

@@ -7,6 +7,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/steward/ops.h"
+#include "agent/steward/outbox.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -291,15 +292,44 @@ static void check_registry(struct doctor *d, const struct ag_book *b, const stru
             "%zu keys are stopped, and the registry could not record it yet", pending);
 }
 
+static bool has_approver(const struct ag_book *b)
+{
+    for (size_t i = 0; i < b->staff_count; i++)
+        if ((b->staff[i].roles & ANTAG_ROLE_APPROVER) != 0 && b->staff[i].mail[0] != '\0')
+            return true;
+    return false;
+}
+
+/* Said only when somebody has to do something. */
+static void check_mail(struct doctor *d, const struct ag_book *b, const struct ag_outbox_sum *mail)
+{
+    char since[AG_CLOCK_TEXT_MAX];
+    struct ag_conf conf;
+
+    ag_conf_copy(d->st, &conf);
+    ag_clock_render(mail->oldest_ms, since);
+    if (mail->queued > 0 && mail->error[0] != '\0')
+        say(d, "mail", false, "mend [mail] in agent.conf and send SIGHUP; antomctl mail list",
+            "%zu mails wait, the oldest since %s: %s", mail->queued, since, mail->error);
+    else if (mail->queued == 0 && conf.mail_server[0] == '\0' && has_approver(b))
+        say(d, "mail", false, "set [mail] server and from in agent.conf and send SIGHUP",
+            "approvers have mailboxes, and no mail server is configured");
+    if (mail->refused > 0)
+        say(d, "mail_refused", false,
+            "antomctl mail list; antomctl staff set --uid N --mail ADDRESS",
+            "the mail server refused %zu mails of the last week for good", mail->refused);
+}
+
 enum antag_err ag_op_doctor(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                             struct antag_fault *fault)
 {
     struct doctor d = {.st = st, .w = w};
+    struct ag_outbox_sum mail = {0};
     struct ag_book *b = NULL;
     struct ag_txn t;
 
     (void)op;
-    if (ag_txn_begin(st, 0, &t, fault) == ANTAG_OK) {
+    if (ag_txn_begin(st, 0, &t, fault) == ANTAG_OK && ag_outbox_sum(st, &mail, fault) == ANTAG_OK) {
         b = t.book;
         t.book = NULL; /* transferred: the checks below ask others, without the registry's lock */
     }
@@ -316,8 +346,10 @@ enum antag_err ag_op_doctor(struct ag_steward *st, struct ag_task *op, struct an
     check_clock(&d, b);
     for (size_t i = 0; b != NULL && i < b->profile_count; i++)
         check_profile(&d, b, &b->profiles[i]);
-    if (b != NULL)
+    if (b != NULL) {
         check_shared_keys(&d, b);
+        check_mail(&d, b, &mail);
+    }
     antag_w_end(w);
     antag_w_end(w);
     ag_book_free(b);

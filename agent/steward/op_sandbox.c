@@ -23,9 +23,7 @@ static enum antag_err need_sandbox(const struct ag_book *b, struct antag_slice n
 static enum antag_err seal_key(struct ag_steward *st, struct ag_secret **out,
                                struct antag_fault *fault)
 {
-    uv_mutex_lock(&st->lock);
-    *out = st->seal_key == NULL ? NULL : ag_secret_copy(st->seal_key);
-    uv_mutex_unlock(&st->lock);
+    *out = ag_seal_key(st);
     return *out != NULL ? ANTAG_OK
                         : antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no key to seal with");
 }

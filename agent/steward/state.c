@@ -86,6 +86,27 @@ enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault)
     }
 }
 
+/* `which` is read under the lock. */
+static struct ag_secret *copy_key(struct ag_steward *st, struct ag_secret *const *which)
+{
+    struct ag_secret *copy;
+
+    uv_mutex_lock(&st->lock);
+    copy = *which == NULL ? NULL : ag_secret_copy(*which);
+    uv_mutex_unlock(&st->lock);
+    return copy;
+}
+
+struct ag_secret *ag_seal_key(struct ag_steward *st)
+{
+    return copy_key(st, &st->seal_key);
+}
+
+struct ag_secret *ag_code_key(struct ag_steward *st)
+{
+    return copy_key(st, &st->code_key);
+}
+
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out)
 {
     uv_mutex_lock(&st->lock);

@@ -166,6 +166,9 @@ enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256]);
 /* Why nothing of the registry can be had now: LOCKED, REGISTRY or NOT_READY. */
 enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
+/* Copies, the caller's; NULL: locked, or out of memory. */
+struct ag_secret *ag_seal_key(struct ag_steward *st);
+struct ag_secret *ag_code_key(struct ag_steward *st);
 /* The registry as the driver read it last; NULL while locked. Given back with release. */
 const struct ag_book *ag_book_hold(struct ag_steward *st);
 void ag_book_release(struct ag_steward *st, const struct ag_book *b);

@@ -157,7 +157,9 @@ def test_from_nothing_to_a_verified_signature(shared_agent, antom_key):
     headers, rest = shown.split("\n\n")
     assert [h.split(": ")[0] for h in headers.splitlines()][:3] == ["Client-Id", "Request-Time", "Signature"]
     chain, seq = signed["record"].split(":")
-    assert rest == f"uri: {signed['uri']}\nurl: {signed['url']}\nrecord: {chain}:{int(seq) + 1}\n"
+    uri, url, line = rest.splitlines()
+    assert (uri, url) == (f"uri: {signed['uri']}", f"url: {signed['url']}")
+    assert line.startswith(f"record: {chain}:") and int(line.rpartition(":")[2]) > int(seq)
 
     verify = ["verify", "response", profile, "POST", PAY, "--body", "-"]
     now = str(int(time.time() * 1000))

@@ -1,6 +1,8 @@
 """Mail goes out through a real SMTP server, encrypted and logged in, and is lost by no fault of the server's; mailboxes
 are verified by a code that comes back from the person's own account."""
+import json
 import os
+import re
 import signal
 
 import pytest
@@ -199,7 +201,6 @@ def test_down_and_up(agent, server):
 ])
 def test_wrongly_configured(agent, server, wrong, says):
     """The mail waits until the configuration is mended, and goes then."""
-    import re
     mail_by(agent, server, **wrong)
     enrol(agent)
     agent.ctl("staff", "verify", uid=ALICE)
@@ -219,6 +220,27 @@ def test_not_configured(tmp_path):
         with MailServer(tmp_path) as server:
             mail_by(agent, server)
             assert enter(agent, server.wait(1, 40).code)["mail_verified"] is True
+
+
+def doctor(agent):
+    done = agent.ctl_raw("--json", "doctor")  # whose exit status says that something is wrong
+    return {c["check"]: c for c in json.loads(done.stdout)["checks"] if not c["ok"]}
+
+
+def test_doctor(tmp_path):
+    """What is wrong with mail, and what mends it; nothing when nothing is."""
+    with Agent() as agent:
+        assert not [c for c in doctor(agent) if c.startswith("mail")]  # nobody needs any
+        enrol(agent)
+        assert "no mail server is configured" in doctor(agent)["mail"]["message"]
+        agent.ctl("staff", "verify", uid=ALICE)
+        wait_for(lambda: mails(agent)[0]["attempts"])
+        assert "1 mails wait" in doctor(agent)["mail"]["message"] and "SIGHUP" in doctor(agent)["mail"]["remedy"]
+        with MailServer(tmp_path) as server:
+            server.answers = ["550 no such mailbox"]
+            mail_by(agent, server)
+            wait_for(lambda: mails(agent)[0]["state"] == "refused")
+            assert "mail" not in doctor(agent) and "refused 1 mails" in doctor(agent)["mail_refused"]["message"]
 
 
 def test_password_file_open_to_others(agent, server):

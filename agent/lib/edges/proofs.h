@@ -1,4 +1,4 @@
-/* proofs: which methods have succeeded for a profile at least once: the evidence of a rehearsal (edge front-steward).
+/* proofs: which methods have succeeded for a sandbox profile at least once: the evidence of a rehearsal (edge front-steward).
  *
  *   front -> steward  event proved {profile, methods}   profile: id; methods: enum ag_proof, or-ed
  *
