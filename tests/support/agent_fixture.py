@@ -6,6 +6,7 @@ status 0 and that no sanitizer wrote a report.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,11 @@ import time
 BIN = pathlib.Path(os.environ.get("ANTAG_BIN", "build/release/bin")).resolve()
 SLOW = float(os.environ.get("ANTAG_SLOW", "1"))  # sanitizer builds wait longer
 START_S = 30 * SLOW
+
+
+# The leak checker's word when the process it looks at is killed: roles are, by the kernel, when their supervisor is,
+# and may have begun to end by themselves.
+CUT_OFF = re.compile(r"(==\d+==Unable to get registers from thread \d+\.\n?)*")
 
 
 class CtlError(Exception):
@@ -47,7 +53,7 @@ class Agent:
         self.reports = self.root / "reports"
         self.reports.mkdir(mode=0o777)
         os.chmod(self.reports, 0o777)
-        self.process = None
+        self.process, self.killed = None, False
         self.log = self.root / "log"
         if init:
             self.init(seal, passphrase)
@@ -153,10 +159,13 @@ class Agent:
         self.process.wait()
         self.process.stdout.close()
         self.process = None
+        self.killed = True
 
     def check_reports(self):
         for report in self.reports.iterdir():
-            raise AssertionError(f"{report.name}:\n{report.read_text(errors='replace')[:8000]}")
+            text = report.read_text(errors="replace")
+            if not (self.killed and CUT_OFF.fullmatch(text)):
+                raise AssertionError(f"{report.name}:\n{text[:8000]}")
 
     def remove(self):
         try:
