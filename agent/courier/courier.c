@@ -18,6 +18,7 @@ struct courier {
     struct ag_role *role;
     struct ag_conf conf;
     struct ag_chan *steward; /* NULL: not there */
+    bool has_curl;           /* loaded with the first mail */
     unsigned under_way;
 };
 
@@ -78,6 +79,20 @@ static enum antag_err keep(struct job *j, const struct ag_mailing *m)
     return ANTAG_OK;
 }
 
+/* A host without libcurl has an agent that signs, and mails that wait and say why. */
+static enum antag_err need_curl(struct courier *c, struct antag_fault *fault)
+{
+    struct antag_fault why;
+
+    if (!c->has_curl && ag_curl_load(&why) != ANTAG_OK)
+        return antag_fault_set(fault, ANTAG_ERR_MAIL_SETUP, NULL,
+                               "libcurl is needed to send mail: %.400s; on Debian it is in the "
+                               "package libcurl4",
+                               antag_fault_text(&why));
+    c->has_curl = true;
+    return ANTAG_OK;
+}
+
 static enum antag_err begin(struct courier *c, struct ag_chan *chan, const struct antag_message *m,
                             struct antag_fault *fault)
 {
@@ -88,6 +103,8 @@ static enum antag_err begin(struct courier *c, struct ag_chan *chan, const struc
     if (!antag_slice_is(m->name, "mail"))
         return antag_fault_set(fault, ANTAG_ERR_UNKNOWN_METHOD, NULL, "the courier takes mail");
     if ((err = ag_mailing_parse(&m->params, &mailing, fault)) != ANTAG_OK)
+        return err;
+    if ((err = need_curl(c, fault)) != ANTAG_OK)
         return err;
     if (c->under_way >= AT_ONCE)
         return antag_fault_set(fault, ANTAG_ERR_BUSY, NULL, "%d mails are under way", AT_ONCE);
@@ -133,15 +150,9 @@ static const struct ag_chan_ops steward_ops = {.on_message = on_message, .on_clo
 static void on_start(struct ag_role *r, const struct ag_role_start *start, void *ctx)
 {
     struct courier *c = ctx;
-    struct antag_fault fault;
 
     c->role = r;
     c->conf = start->conf;
-    if (ag_curl_load(&fault) != ANTAG_OK) {
-        ag_log_fault(AG_LOG_ERROR, "courier.libcurl", &fault);
-        ag_role_end(r, antag_err_exit(fault.err));
-        return;
-    }
     ag_role_ready(r);
 }
 

@@ -28,7 +28,7 @@ struct ag_curl {
 };
 extern struct ag_curl ag_curl;
 
-/* Once, before threads. errors: PROTECTION naming what could not be loaded. */
+/* Once, on the loop's thread while no other uses it. errors: PROTECTION naming what could not be loaded. */
 ANTAG_MUST_CHECK enum antag_err ag_curl_load(struct antag_fault *fault);
 void ag_curl_end(void); /* nothing when it was not loaded */
 

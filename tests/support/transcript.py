@@ -25,6 +25,7 @@ MASKS = [
     (re.compile(r"\b1[78]\d{11}\b"), "<ms>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
     (re.compile(r"^((?:supervisor|steward|keeper|front|courier) \S+) \d+ ", re.M), r"\1 <pid> "),
+    (re.compile(r"^courier - <pid> starting", re.M), "courier - <pid> ready"),  # the sockets do not wait for it
     (re.compile(r"\bepoch \d+"), "epoch <epoch>"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min|h|d|seconds?|minutes?|hours?|days?)( ago)?\b"), "<duration>"),
     (re.compile(r"\b\d+ KiB\b"), "<size> KiB"),
