@@ -189,9 +189,11 @@ static void on_end(struct ag_role *r, void *ctx)
 {
     struct courier *c = ctx;
 
-    (void)r;
     ag_chan_close(c->steward);
     c->steward = NULL;
+    /* threads that wait for a server would use the loop when it is gone: they end here, with all else */
+    if (c->under_way > 0)
+        _exit(ag_role_exit_status(r));
 }
 
 int ag_courier_main(void)
@@ -201,8 +203,6 @@ int ag_courier_main(void)
     static struct courier c;
     int status = ag_role_run(AG_ROLE_courier, &ops, &c);
 
-    if (c.under_way > 0)
-        _exit(status);     /* a thread of libuv's pool waits for a server, and is not waited for */
     uv_library_shutdown(); /* its threads end before the leak checkers of test builds look */
     ag_curl_end();
     return status;

@@ -304,6 +304,11 @@ void ag_role_end(struct ag_role *r, int exit_status)
     uv_stop(&r->loop);
 }
 
+int ag_role_exit_status(const struct ag_role *r)
+{
+    return r->exit_status;
+}
+
 /* Close what is left so that leak checkers see a clean end; the process is about to exit. */
 static void finish(struct ag_role *r)
 {

@@ -91,6 +91,7 @@ uv_loop_t *ag_role_loop(struct ag_role *r);
 struct ag_chan *ag_role_control(struct ag_role *r);   /* for requests to the supervisor */
 void ag_role_ready(struct ag_role *r);                /* tells the supervisor */
 void ag_role_end(struct ag_role *r, int exit_status); /* stops the loop */
+int ag_role_exit_status(const struct ag_role *r);     /* what it ends with; for on_end */
 
 /* The params of `start` and of `conf`: written by the supervisor, read by ag_role_run. `conf_text` is
  * the text of agent.conf, which every role parses for itself. */
