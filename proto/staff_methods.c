@@ -18,29 +18,19 @@
 #define VERSION(type, required)        UINT(type, version, required, 1, VERSION_MAX)
 #define KEY_VERSION(type, required)    UINT(type, key_version, required, 1, VERSION_MAX)
 
-static const struct antag_field app_create_fields[] = {
-    TEXT(struct antag_app_create_params, app, true, ANTAG_APP_MAX),
-    TEXT(struct antag_app_create_params, role, true, WORD_MAX),
-    TEXT(struct antag_app_create_params, region, true, WORD_MAX),
-    TEXT(struct antag_app_create_params, product, true, ANTAG_TEXT_MAX),
-    TEXT(struct antag_app_create_params, currency, true, WORD_MAX),
-    TEXT(struct antag_app_create_params, type, false, WORD_MAX),
-    TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),
-    TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),
-    TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),
-};
-
-static const struct antag_field app_set_fields[] = {
-    TEXT(struct antag_app_create_params, app, true, ANTAG_APP_MAX),
-    TEXT(struct antag_app_create_params, role, false, WORD_MAX),
-    TEXT(struct antag_app_create_params, region, false, WORD_MAX),
-    TEXT(struct antag_app_create_params, product, false, ANTAG_TEXT_MAX),
-    TEXT(struct antag_app_create_params, currency, false, WORD_MAX),
-    TEXT(struct antag_app_create_params, type, false, WORD_MAX),
-    TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),
-    TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),
-    TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),
-};
+/* needed: what an application cannot be made without */
+#define APP_FIELDS(needed)                                                                         \
+    TEXT(struct antag_app_create_params, app, true, ANTAG_APP_MAX),                                \
+        TEXT(struct antag_app_create_params, role, needed, WORD_MAX),                              \
+        TEXT(struct antag_app_create_params, region, needed, WORD_MAX),                            \
+        TEXT(struct antag_app_create_params, product, needed, ANTAG_TEXT_MAX),                     \
+        TEXT(struct antag_app_create_params, currency, needed, WORD_MAX),                          \
+        TEXT(struct antag_app_create_params, type, false, WORD_MAX),                               \
+        TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),                  \
+        TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),               \
+        TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX)
+static const struct antag_field app_create_fields[] = {APP_FIELDS(true)};
+static const struct antag_field app_set_fields[] = {APP_FIELDS(false)};
 
 static const struct antag_field onboard_confirm_fields[] = {
     TEXT(struct antag_onboard_confirm_params, app, true, ANTAG_APP_MAX),

@@ -15,15 +15,14 @@ static enum antag_err act(struct ag_steward *st, struct ag_task *op, const struc
     return err;
 }
 
-static enum antag_err answer(struct ag_steward *st, struct ag_task *op,
-                             const struct ag_deed_row *row, struct antag_writer *w,
-                             struct antag_fault *fault)
+enum antag_err ag_deed_answer(struct ag_steward *st, struct ag_task *op, ag_deed_act_fn *answer,
+                              struct antag_writer *w, struct antag_fault *fault)
 {
     struct ag_txn t;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK)
-        err = row->answer(&t, op, w, fault);
+        err = answer(&t, op, w, fault);
     ag_txn_end(&t);
     return err;
 }
@@ -40,5 +39,5 @@ enum antag_err ag_deed_run(struct ag_steward *st, struct ag_task *op, const stru
         return err;
     if ((err = ag_push_wait(st, epoch, row->keys, fault)) != ANTAG_OK)
         return err;
-    return row->answer != NULL ? answer(st, op, row, w, fault) : ANTAG_OK;
+    return row->answer != NULL ? ag_deed_answer(st, op, row->answer, w, fault) : ANTAG_OK;
 }

@@ -26,6 +26,11 @@ ANTAG_MUST_CHECK enum antag_err ag_deed_run(struct ag_steward *st, struct ag_tas
                                             const struct ag_deed_row *row, struct antag_writer *w,
                                             struct antag_fault *fault);
 
+/* Its last part, alone. */
+ANTAG_MUST_CHECK enum antag_err ag_deed_answer(struct ag_steward *st, struct ag_task *op,
+                                               ag_deed_act_fn *answer, struct antag_writer *w,
+                                               struct antag_fault *fault);
+
 /* The method of an operation that is such a row and nothing else. */
 #define AG_DEED(name, ...)                                                                         \
     enum antag_err ag_op_##name(struct ag_steward *st, struct ag_task *op, struct antag_writer *w, \

@@ -303,18 +303,6 @@ static enum antag_err stopped_unrecorded(const struct target *k, const struct an
                            k->name, k->version, antag_fault_text(why));
 }
 
-static enum antag_err answer_now(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
-                                 struct antag_fault *fault)
-{
-    struct ag_txn t;
-    enum antag_err err = ag_txn_begin(st, 0, &t, fault);
-
-    if (err == ANTAG_OK)
-        err = answer_key(&t, op, w, fault);
-    ag_txn_end(&t);
-    return err;
-}
-
 /* Keeper first, then front, then registry. */
 enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                                  struct antag_fault *fault)
@@ -355,5 +343,5 @@ enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, stru
                                "confirmed it: %s; `antomctl doctor` shows when it has",
                                k.name, k.version, antag_fault_text(&keeper));
     op->row_id = k.handle;
-    return answer_now(st, op, w, fault);
+    return ag_deed_answer(st, op, answer_key, w, fault);
 }

@@ -31,7 +31,7 @@ static const char *profile_name(const struct ag_book *b, uint64_t id)
 static const char *app_status(const struct ag_book *b, const struct ag_row_app *a)
 {
     struct ag_missing missing[AG_MISSING_MAX];
-    const char *status = "created";
+    bool ready[2] = {false, false}; /* by enum ag_env */
 
     for (size_t i = 0; i < b->profile_count; i++) {
         const struct ag_row_profile *p = &b->profiles[i];
@@ -40,10 +40,11 @@ static const char *app_status(const struct ag_book *b, const struct ag_row_app *
             continue;
         if (p->launched)
             return "launched";
-        if (ag_desired_missing(b, p, missing) == 0)
-            status = p->env == AG_ENV_LIVE ? "configured" : status[1] == 'r' ? "testing" : status;
+        ready[p->env] = ag_desired_missing(b, p, missing) == 0;
     }
-    return status;
+    if (ready[AG_ENV_LIVE])
+        return "configured";
+    return ready[AG_ENV_SANDBOX] ? "testing" : "created";
 }
 
 void ag_render_app(struct antag_writer *w, const struct ag_book *b, const struct ag_row_app *a)

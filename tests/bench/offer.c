@@ -53,6 +53,8 @@ static void on_done(const struct antag_completion *done, void *ctx)
     struct flight *f = ctx;
 
     f->run->in_flight--;
+    if (done->fault->err == ANTAG_ERR_BUSY && done->fault->retry_after_ms <= 0)
+        f->run->failed = !fail("BUSY", "the agent did not say for how long");
     over(f, done->fault->err, done->fault);
 }
 

@@ -67,6 +67,30 @@ int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
+/* Syncs wait from now on, until let_syncs_go; the descriptor is the caller's to close. */
+static inline int hold_syncs(void)
+{
+    int gate = eventfd(0, EFD_CLOEXEC);
+
+    atomic_store(&disk.gate, gate);
+    return gate;
+}
+
+static inline void let_syncs_go(int gate)
+{
+    uint64_t go = 1;
+
+    CU_ASSERT_EQUAL(write(gate, &go, sizeof go), sizeof go);
+}
+
+/* Until more than so many were begun. */
+static inline void wait_sync(int more_than)
+{
+    for (int i = 0; i < 20000 && atomic_load(&disk.syncs) <= more_than; i++)
+        (void)poll(NULL, 0, 1);
+    CU_ASSERT_TRUE(atomic_load(&disk.syncs) > more_than);
+}
+
 ssize_t pwrite(int fd, const void *p, size_t len, off_t at)
 {
     int fails = atomic_load(&disk.write_fails);

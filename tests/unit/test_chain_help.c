@@ -28,13 +28,6 @@ static void check_lines(uint64_t count)
     free(found);
 }
 
-static void wait_sync(int more_than)
-{
-    for (int i = 0; i < 20000 && atomic_load(&disk.syncs) <= more_than; i++)
-        (void)poll(NULL, 0, 1);
-    CU_ASSERT_TRUE(atomic_load(&disk.syncs) > more_than);
-}
-
 /* Recorded by help itself; on the disk later, by the thread, though nobody appends any more. */
 static void test_alone(void)
 {
@@ -61,18 +54,18 @@ static void test_alone(void)
 static void test_commit(void)
 {
     struct rig r = {.conf = {.commit = true}};
-    uint64_t seq, go = 1;
-    int gate = eventfd(0, EFD_CLOEXEC), before;
+    uint64_t seq;
+    int gate, before;
 
     make_audit();
     rig_open(&r);
     before = atomic_load(&disk.syncs);
-    atomic_store(&disk.gate, gate);
+    gate = hold_syncs();
     CU_ASSERT_EQUAL(add_helped(&r, 0, &seq), ANTAG_OK);
     ag_chain_help(r.chain);
     wait_sync(before);
     CU_ASSERT_EQUAL(ag_chain_fate(r.chain, seq), AG_FATE_WAITS);
-    CU_ASSERT_EQUAL(write(gate, &go, sizeof go), sizeof go);
+    let_syncs_go(gate);
     CU_ASSERT_TRUE(wait_fate(&r, seq, AG_FATE_RECORDED));
     rig_close(&r);
     check_lines(1);
@@ -84,20 +77,20 @@ static void test_commit(void)
 static void test_beside_a_sync(void)
 {
     struct rig r = {.conf = {.commit = false}};
-    uint64_t seq, go = 1;
-    int gate = eventfd(0, EFD_CLOEXEC), before;
+    uint64_t seq;
+    int gate, before;
 
     make_audit();
     rig_open(&r);
     before = atomic_load(&disk.syncs);
-    atomic_store(&disk.gate, gate);
+    gate = hold_syncs();
     CU_ASSERT_EQUAL(add_helped(&r, 0, &seq), ANTAG_OK);
     ag_chain_help(r.chain);
     wait_sync(before);
     CU_ASSERT_EQUAL(add_helped(&r, 1, &seq), ANTAG_OK);
     ag_chain_help(r.chain);
     CU_ASSERT_EQUAL(ag_chain_fate(r.chain, seq), AG_FATE_WAITS);
-    CU_ASSERT_EQUAL(write(gate, &go, sizeof go), sizeof go);
+    let_syncs_go(gate);
     CU_ASSERT_TRUE(wait_fate(&r, seq, AG_FATE_RECORDED));
     rig_close(&r);
     check_lines(2);

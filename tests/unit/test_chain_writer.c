@@ -63,21 +63,20 @@ static void test_buffered(void)
 static void test_waits_for_disk(void)
 {
     struct rig r = {.conf = {.commit = true}};
-    uint64_t seq, go = 1;
-    int gate = eventfd(0, EFD_CLOEXEC), before;
+    uint64_t seq;
+    int gate, before;
 
     make_audit();
     rig_open(&r);
     before = atomic_load(&disk.syncs);
-    atomic_store(&disk.gate, gate);
+    gate = hold_syncs();
     seq = must_add(&r, 0);
-    while (atomic_load(&disk.syncs) == before)
-        (void)poll(NULL, 0, 1);
+    wait_sync(before);
     CU_ASSERT_EQUAL(ag_chain_fate(r.chain, seq), AG_FATE_WAITS);
     for (uint64_t i = 1; i < 50; i++) /* the disk is slow; lines are taken */
         seq = must_add(&r, i);
     CU_ASSERT_EQUAL(ag_chain_fate(r.chain, seq), AG_FATE_WAITS);
-    CU_ASSERT_EQUAL(write(gate, &go, sizeof go), sizeof go);
+    let_syncs_go(gate);
     CU_ASSERT_TRUE(wait_fate(&r, seq, AG_FATE_RECORDED));
     CU_ASSERT_TRUE(atomic_load(&disk.syncs) <= before + 3); /* one group, and the rest */
     rig_close(&r);

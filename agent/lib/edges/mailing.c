@@ -15,7 +15,7 @@ struct mailing_params {
     struct antag_opt_slice to, message;
 };
 static const struct antag_field fields[] = {
-    ANTAG_FIELD(struct mailing_params, to, TEXT, true, 1, AG_MAIL_TO_MAX, 0),
+    ANTAG_FIELD(struct mailing_params, to, TEXT, true, 1, AG_MAILBOX_MAX, 0),
     ANTAG_FIELD(struct mailing_params, message, BYTES, true, 1, AG_MAIL_MESSAGE_MAX, 0),
 };
 static const struct antag_params spec = {fields, sizeof fields / sizeof *fields,

@@ -14,7 +14,6 @@
 #include "antag/types.h"
 #include "proto/writer.h"
 
-#define AG_MAIL_TO_MAX      254
 #define AG_MAIL_MESSAGE_MAX (64 * 1024) /* bytes, headers included, CRLF lines */
 
 struct ag_mailing {

@@ -222,20 +222,17 @@ AG_REGISTRY_KIND(grant, struct ag_grant)
 AG_REGISTRY_KIND(mail, struct ag_row_mail)
 AG_REGISTRY_KIND(code, struct ag_row_code)
 #undef AG_REGISTRY_KIND
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
-                                                         struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_fence(struct ag_registry *r, uint64_t id,
-                                                         struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_staff(struct ag_registry *r, uint64_t id,
-                                                         struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
-                                                          struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_mail(struct ag_registry *r, uint64_t id,
-                                                        struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_code(struct ag_registry *r, uint64_t id,
-                                                        struct antag_fault *fault);
-ANTAG_MUST_CHECK enum antag_err ag_registry_delete_deed(struct ag_registry *r, uint64_t id,
-                                                        struct antag_fault *fault);
+#define AG_REGISTRY_DELETE(K)                                                                      \
+    ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \
+                                                           struct antag_fault *fault);
+AG_REGISTRY_DELETE(grant)
+AG_REGISTRY_DELETE(fence)
+AG_REGISTRY_DELETE(staff)
+AG_REGISTRY_DELETE(intent)
+AG_REGISTRY_DELETE(mail)
+AG_REGISTRY_DELETE(code)
+AG_REGISTRY_DELETE(deed)
+#undef AG_REGISTRY_DELETE
 void ag_grant_fini(struct ag_grant *g);
 
 /* The first deed with an id above `after`; false: there is none. And the largest id ever used. */

@@ -417,44 +417,17 @@ TYPED(deed, AG_KIND_DEED, struct ag_row_deed)
 TYPED(mail, AG_KIND_MAIL, struct ag_row_mail)
 TYPED(code, AG_KIND_CODE, struct ag_row_code)
 
-enum antag_err ag_registry_delete_mail(struct ag_registry *r, uint64_t id,
-                                       struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_MAIL, id, fault);
-}
-
-enum antag_err ag_registry_delete_code(struct ag_registry *r, uint64_t id,
-                                       struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_CODE, id, fault);
-}
-
-enum antag_err ag_registry_delete_grant(struct ag_registry *r, uint64_t id,
-                                        struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_GRANT, id, fault);
-}
-
-enum antag_err ag_registry_delete_fence(struct ag_registry *r, uint64_t id,
-                                        struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_FENCE, id, fault);
-}
-
-enum antag_err ag_registry_delete_staff(struct ag_registry *r, uint64_t id,
-                                        struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_STAFF, id, fault);
-}
-
-enum antag_err ag_registry_delete_intent(struct ag_registry *r, uint64_t id,
-                                         struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_INTENT, id, fault);
-}
-
-enum antag_err ag_registry_delete_deed(struct ag_registry *r, uint64_t id,
-                                       struct antag_fault *fault)
-{
-    return ag_rows_delete(r, AG_KIND_DEED, id, fault);
-}
+/* Kinds whose rows go again. */
+#define DELETED(K, KIND)                                                                           \
+    enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,                      \
+                                          struct antag_fault *fault)                               \
+    {                                                                                              \
+        return ag_rows_delete(r, KIND, id, fault);                                                 \
+    }
+DELETED(mail, AG_KIND_MAIL)
+DELETED(code, AG_KIND_CODE)
+DELETED(grant, AG_KIND_GRANT)
+DELETED(fence, AG_KIND_FENCE)
+DELETED(staff, AG_KIND_STAFF)
+DELETED(intent, AG_KIND_INTENT)
+DELETED(deed, AG_KIND_DEED)
