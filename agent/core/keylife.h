@@ -128,8 +128,4 @@ ANTAG_MUST_CHECK enum antag_err ag_antom_keylife_step(const struct ag_antom_key_
                                                       enum ag_antom_key_state *to,
                                                       struct ag_wait *why);
 
-/* The tables and diagrams as Markdown: what agent/core/STATES.md holds. Terminated, owned by caller;
- * NULL when out of memory. */
-char *ag_keylife_document(void);
-
 #endif

@@ -61,6 +61,7 @@
     R(DENIED, 200, DENIED, "not granted, or no such profile")                                      \
     R(NOT_STAFF, 201, DENIED, "this user is not enrolled as staff, or lacks the staff role")       \
     R(CODE_WRONG, 202, DENIED, "this is not the code that was mailed")                             \
+    R(CHANGE_DENIED, 203, DENIED, "this user may not ask for this change, or not approve it")      \
     /* state: something must be configured or changed first */                                     \
     R(LOCKED, 300, STATE, "the agent is locked")                                                   \
     R(PROFILE_INCOMPLETE, 301, STATE, "the profile has no client id")                              \
@@ -84,6 +85,10 @@
     R(MAIL_SETUP, 319, STATE, "mail cannot be sent before its configuration is mended")            \
     R(MAIL_REFUSED, 320, STATE, "the mail server refused the mail for good")                       \
     R(CODE_EXPIRED, 321, STATE, "the code does not hold any more; ask for a new one")              \
+    R(CHANGE_STATE, 322, STATE, "the state of the change does not allow this")                     \
+    R(QUORUM, 323, STATE, "the quorum is not set, or the people enrolled cannot meet it")          \
+    R(STALE, 324, STATE, "what the change alters was altered by something else first")             \
+    R(LAUNCH, 325, STATE, "the application is not ready to be launched, or is launched already")   \
     /* verify: the message is not proven; never a result */                                        \
     R(UNSIGNED, 400, VERIFY, "the message carries no signature and proves nothing")                \
     R(HALF_SIGNED, 401, VERIFY, "one of client id, time and signature is missing")                 \

@@ -5,6 +5,7 @@
 
 #include "agent/core/keylife.h"
 #include "agent/core/keylife_internal.h"
+#include "agent/core/statedoc.h"
 #include "tests/support/rows.h"
 
 #define DAY_MS (24 * 3600 * INT64_C(1000))
@@ -561,7 +562,7 @@ static void test_antom_overlap(void)
 static void test_document(void)
 {
     static char stored[64 * 1024];
-    char *made = ag_keylife_document();
+    char *made = ag_states_document();
     FILE *f = fopen(STATES_MD, "rb");
     size_t len;
 
@@ -577,7 +578,7 @@ static void test_document(void)
 
 static int write_document(void)
 {
-    char *made = ag_keylife_document();
+    char *made = ag_states_document();
     FILE *f = made != NULL ? fopen(STATES_MD, "wb") : NULL;
     bool ok = f != NULL && fputs(made, f) >= 0;
 
