@@ -109,6 +109,10 @@ static bool clash(enum ag_kind_id kind, const union ag_regrow *a, const union ag
         return same_text(a->mail.message_id, b->mail.message_id);
     case AG_KIND_CODE:
         return a->code.uid == b->code.uid && a->code.change_id == b->code.change_id;
+    case AG_KIND_CHANGE:
+        return memcmp(a->change.digest, b->change.digest, AG_CHANGE_DIGEST_LEN) == 0;
+    case AG_KIND_APPROVAL:
+        return a->approval.change_id == b->approval.change_id && a->approval.uid == b->approval.uid;
     default:
         return false;
     }
@@ -127,6 +131,8 @@ static uint64_t parent(enum ag_kind_id kind, const union ag_regrow *r)
         return r->fence.profile_id;
     case AG_KIND_INTENT:
         return r->intent.profile_id;
+    case AG_KIND_APPROVAL:
+        return r->approval.change_id;
     default:
         return r->grant.profile_id;
     }
@@ -163,6 +169,16 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
         return was->code.uid == is->code.uid && was->code.change_id == is->code.change_id &&
                was->code.attempts <= is->code.attempts &&
                memcmp(was->code.hash, is->code.hash, AG_CODE_HASH_LEN) == 0;
+    case AG_KIND_CHANGE:
+        return was->change.state <= is->change.state &&
+               was->change.digest[0] == is->change.digest[0] &&
+               was->change.doc_len == is->change.doc_len &&
+               memcmp(was->change.doc, is->change.doc, is->change.doc_len) == 0;
+    case AG_KIND_APPROVAL:
+        return was->approval.change_id == is->approval.change_id &&
+               was->approval.uid == is->approval.uid;
+    case AG_KIND_RECOVERY:
+        return was->recovery.uid == is->recovery.uid;
     default:
         return was->grant.profile_id == is->grant.profile_id;
     }
@@ -171,7 +187,15 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
 static bool has_parent(enum ag_kind_id kind)
 {
     return kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
-           kind != AG_KIND_MAIL && kind != AG_KIND_CODE;
+           kind != AG_KIND_MAIL && kind != AG_KIND_CODE && kind != AG_KIND_CHANGE &&
+           kind != AG_KIND_RECOVERY;
+}
+
+static enum ag_kind_id parent_kind(enum ag_kind_id kind)
+{
+    return kind == AG_KIND_PROFILE    ? AG_KIND_APP
+           : kind == AG_KIND_APPROVAL ? AG_KIND_CHANGE
+                                      : AG_KIND_PROFILE;
 }
 
 static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
@@ -182,8 +206,7 @@ static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
         return false;
     if (kind == AG_KIND_MAIL && (r->mail.state == AG_MAIL_QUEUED) != (r->mail.sealed_len > 0))
         return false;
-    if (has_parent(kind) && model_find(kind == AG_KIND_PROFILE ? AG_KIND_APP : AG_KIND_PROFILE,
-                                       parent(kind, r)) == NULL)
+    if (has_parent(kind) && model_find(parent_kind(kind), parent(kind, r)) == NULL)
         return false;
     if (was != NULL && !may_replace(kind, was, r))
         return false;
@@ -265,6 +288,25 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         r->code.hash_len = AG_CODE_HASH_LEN;
         memset(r->code.hash, (int)draw(2), AG_CODE_HASH_LEN);
         break;
+    case AG_KIND_CHANGE:
+        strcpy(r->change.method, "key_set");
+        r->change.state = (enum ag_change_state)draw(AG_CHANGE_STATE_COUNT);
+        r->change.holds_ms = 1;
+        r->change.digest_len = AG_CHANGE_DIGEST_LEN;
+        memset(r->change.digest, (int)draw(12), AG_CHANGE_DIGEST_LEN);
+        r->change.doc_len = 1 + draw(3);
+        memset(r->change.doc, (int)draw(2), r->change.doc_len);
+        break;
+    case AG_KIND_APPROVAL:
+        r->approval.change_id = owner;
+        r->approval.uid = (uint32_t)draw(4);
+        r->approval.digest_len = AG_CHANGE_DIGEST_LEN;
+        break;
+    case AG_KIND_RECOVERY:
+        r->recovery.uid = (uint32_t)draw(4);
+        r->recovery.attempts = (uint32_t)draw(6);
+        r->recovery.hash_len = AG_CODE_HASH_LEN;
+        break;
     default:
         r->grant.profile_id = owner;
         r->grant.who = AG_WHO_GID;
@@ -334,9 +376,10 @@ static bool put_one(enum ag_kind_id kind, bool careful)
 
 static bool delete_one(bool careful)
 {
-    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT, AG_KIND_FENCE, AG_KIND_INTENT,
-                                            AG_KIND_DEED,  AG_KIND_MAIL,  AG_KIND_CODE};
-    enum ag_kind_id kind = kinds[draw(6)];
+    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT,    AG_KIND_FENCE,   AG_KIND_INTENT,
+                                            AG_KIND_DEED,     AG_KIND_MAIL,    AG_KIND_CODE,
+                                            AG_KIND_APPROVAL, AG_KIND_RECOVERY};
+    enum ag_kind_id kind = kinds[draw(8)];
     uint64_t id = 1 + draw(now->last[kind] + 2);
     bool there = model_find(kind, id) != NULL;
     enum antag_err err;

@@ -261,7 +261,7 @@ static void test_maximal_rows(void)
         const char *keep; /* columns that a rule ties to other values */
     } rows[] = {
         {AG_KIND_APP, "role region currency confirmed"},
-        {AG_KIND_PROFILE, "app_id env proved"},
+        {AG_KIND_PROFILE, "app_id env proved quorum"},
         {AG_KIND_KEY, "profile_id state suspended_from bits"},
         {AG_KIND_ANTOM_KEY, "profile_id state bits"},
         {AG_KIND_FENCE, "profile_id"},
@@ -271,6 +271,9 @@ static void test_maximal_rows(void)
         {AG_KIND_DEED, "epoch"},
         {AG_KIND_MAIL, "state"},
         {AG_KIND_CODE, "attempts hash"},
+        {AG_KIND_CHANGE, "state digest"},
+        {AG_KIND_APPROVAL, "change_id digest"},
+        {AG_KIND_RECOVERY, "attempts hash"},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 
@@ -299,6 +302,16 @@ static void test_maximal_rows(void)
             break;
         case AG_KIND_CODE:
             row->code.hash_len = AG_CODE_HASH_LEN;
+            break;
+        case AG_KIND_CHANGE:
+            row->change.digest_len = AG_CHANGE_DIGEST_LEN;
+            break;
+        case AG_KIND_APPROVAL: /* of the change just made */
+            row->approval.change_id = 1;
+            row->approval.digest_len = AG_CHANGE_DIGEST_LEN;
+            break;
+        case AG_KIND_RECOVERY:
+            row->recovery.hash_len = AG_CODE_HASH_LEN;
             break;
         case AG_KIND_FENCE:
             row->fence.profile_id = 5;
@@ -995,7 +1008,7 @@ static struct ag_kind old_kinds[AG_KIND_COUNT];
 static struct ag_col old_cols[2][32];
 static char old_sql[16 * 1024];
 static const char *old_steps[2];
-static char to_two[4 * 1024];
+static char to_two[8 * 1024];
 static const char add_columns[] =
     "ALTER TABLE app ADD COLUMN description TEXT NOT NULL DEFAULT 'from before';"
     "ALTER TABLE staff ADD COLUMN mail TEXT NOT NULL DEFAULT '';";

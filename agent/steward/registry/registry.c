@@ -201,6 +201,7 @@ void ag_registry_rollback(struct ag_registry *r)
         r->saved[i] = (struct ag_regset){0}; /* transferred */
     }
     r->in_transaction = r->failed = r->erased = false;
+    r->watch = NULL;
     r->least_epoch = 0;
 }
 
@@ -245,6 +246,7 @@ static void committed(struct ag_registry *r, const struct meta *m)
     drop_saved(r);
     r->erase_pending = r->erase_pending || r->erased;
     r->in_transaction = r->erased = false;
+    r->watch = NULL;
     r->least_epoch = 0;
     wipe_log(r);
 }

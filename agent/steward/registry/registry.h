@@ -6,12 +6,13 @@
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
  * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
- * schema 2 deed, mail, code. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
+ * schema 2 deed, mail, code, change, approval, recovery. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
  * never used again either, destroyed keys keep their rows. */
 #ifndef AG_REGISTRY_H
 #define AG_REGISTRY_H
 
 #include "agent/core/antom.h"
+#include "agent/core/change.h"
 #include "agent/core/grant.h"
 #include "agent/core/keylife.h"
 #include "agent/lib/keyform.h"
@@ -92,6 +93,8 @@ struct ag_row_profile {
     size_t
         buyer_password_len; /* sealed under "registry:seal", with the profile's name as associated data */
     uint8_t buyer_password[AG_BUYER_PASSWORD_MAX + AG_SEAL_OVERHEAD];
+    uint32_t
+        quorum; /* of its changes: AG_QUORUM_NONE, AG_QUORUM_SELF or a number (agent/core/quorum.h) */
 };
 struct ag_row_key {
     uint64_t id; /* the handle */
@@ -148,6 +151,7 @@ struct ag_row_deed {
     char subject[ANTAG_PROFILE_MAX + 1]; /* application or profile; "": none */
     uint64_t handle;                     /* of the key; 0: none */
     char detail[ANTAG_TEXT_MAX + 1];
+    uint64_t change_id; /* that it opens, approves, ends or applies; 0: none */
 };
 
 /* A mail on its way out. Its text is sealed under "registry:seal" with the Message-ID as associated data, and wiped
@@ -188,12 +192,54 @@ struct ag_row_code {
     uint8_t hash[AG_CODE_HASH_LEN];
 };
 
-/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code):
+/* A change: its document (agent/steward/changedoc.h), which is what is approved, and where it stands. */
+#define AG_CHANGE_DOC_MAX    (16 * 1024)
+#define AG_CHANGE_DIGEST_LEN 32
+struct ag_row_change {
+    uint64_t id;
+    uint32_t uid;        /* who asked for it */
+    uint64_t profile_id; /* whose quorum counts; 0: the strictest of all launched ones */
+    char method[AG_DEED_MAX + 1];
+    char summary[ANTAG_TEXT_MAX + 1];
+    bool demotes; /* it takes staff roles from `demoted`, or all of him */
+    uint32_t demoted;
+    enum ag_change_state state;
+    int64_t opened_at_ms, state_at_ms, state_observed_ms;
+    int64_t holds_ms;                /* open: so long after state_at_ms it expires */
+    uint32_t attempts;               /* to apply it */
+    char reason[ANTAG_TEXT_MAX + 1]; /* why it was rejected or failed, or waits to be applied */
+    size_t digest_len, doc_len;
+    uint8_t digest[AG_CHANGE_DIGEST_LEN]; /* BLAKE2b-256 of the document */
+    uint8_t doc[AG_CHANGE_DOC_MAX];
+};
+/* An approval of a change: who, by which mailbox or recovery code. Removed with the person's right to approve. */
+struct ag_row_approval {
+    uint64_t id, change_id;
+    uint32_t uid;
+    int64_t at_ms;
+    bool by_recovery;
+    char mail[ANTAG_TEXT_MAX + 1];
+    size_t digest_len;
+    uint8_t digest[AG_CHANGE_DIGEST_LEN]; /* of the document that was shown */
+};
+/* A recovery code of an approver: its keyed hash, as of a one-time code; gone when used. */
+struct ag_row_recovery {
+    uint64_t id;
+    uint32_t uid;
+    uint32_t attempts; /* wrong ones since the last right one, on all of his rows alike */
+    int64_t made_at_ms;
+    size_t hash_len;
+    uint8_t hash[AG_CODE_HASH_LEN];
+};
+
+/* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code, change, approval,
+ * recovery):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, staff, intent, deed, mail, code:  ag_registry_delete_K(r, id, fault).
+ * and for grant, fence, staff, intent, deed, mail, code, change, approval, recovery:
+ *   ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
  * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
@@ -221,6 +267,9 @@ AG_REGISTRY_KIND(deed, struct ag_row_deed)
 AG_REGISTRY_KIND(grant, struct ag_grant)
 AG_REGISTRY_KIND(mail, struct ag_row_mail)
 AG_REGISTRY_KIND(code, struct ag_row_code)
+AG_REGISTRY_KIND(change, struct ag_row_change)
+AG_REGISTRY_KIND(approval, struct ag_row_approval)
+AG_REGISTRY_KIND(recovery, struct ag_row_recovery)
 #undef AG_REGISTRY_KIND
 #define AG_REGISTRY_DELETE(K)                                                                      \
     ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \
@@ -231,9 +280,37 @@ AG_REGISTRY_DELETE(staff)
 AG_REGISTRY_DELETE(intent)
 AG_REGISTRY_DELETE(mail)
 AG_REGISTRY_DELETE(code)
+AG_REGISTRY_DELETE(change)
+AG_REGISTRY_DELETE(approval)
+AG_REGISTRY_DELETE(recovery)
 AG_REGISTRY_DELETE(deed)
 #undef AG_REGISTRY_DELETE
 void ag_grant_fini(struct ag_grant *g);
+
+/* What a transaction alters, column by column, told while it is written: of a row that comes every column (`was` is of
+ * kind NONE), of one that goes every column (`is` is NONE), else those that differ. Rows of deed, mail, code, change,
+ * approval and recovery are not told. */
+struct ag_regvalue {
+    enum ag_regvalue_kind {
+        AG_REGVALUE_NONE,
+        AG_REGVALUE_NUMBER,
+        AG_REGVALUE_TEXT,
+        AG_REGVALUE_BYTES
+    } kind;
+    int64_t number;
+    struct antag_slice bytes; /* of a text too; borrowed until the callback returns */
+};
+struct ag_regdiff {
+    const char *table, *column;
+    uint64_t id; /* of the row; 0: it comes */
+    const void *
+        row; /* as it will be, or as it was when it goes: struct of its kind, of a grant as it is stored */
+    bool comes, goes;
+    struct ag_regvalue was, is;
+};
+typedef void ag_registry_watch_fn(const struct ag_regdiff *d, void *ctx);
+/* Until the transaction ends. watch NULL: no more. */
+void ag_registry_watch(struct ag_registry *r, ag_registry_watch_fn *watch, void *ctx);
 
 /* The first deed with an id above `after`; false: there is none. And the largest id ever used. */
 bool ag_registry_next_deed(const struct ag_registry *r, uint64_t after, uint64_t *id);

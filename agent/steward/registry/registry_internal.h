@@ -3,7 +3,8 @@
  * regkinds.c  the columns of every kind of row, as data        schema.c    DDL and migrations
  * regrow.c    SQL, binding, reading and MAC, from those data   regdb.c     the SQLite handle, errors
  * regset.c    the MACs of all rows, in memory                  rows.c      get, put, each, find
- * registry.c  create, open, transactions                       row_grant.c globs of grants */
+ * registry.c  create, open, transactions                       row_grant.c globs of grants
+ * regdiff.c   what a write alters, for those who watch */
 #ifndef AG_REGISTRY_INTERNAL_H
 #define AG_REGISTRY_INTERNAL_H
 
@@ -35,9 +36,12 @@ enum ag_kind_id {
     AG_KIND_STAFF,
     AG_KIND_INTENT,
     AG_KIND_GRANT,
-    AG_KIND_DEED, /* since schema 2 */
-    AG_KIND_MAIL, /* since schema 2 */
-    AG_KIND_CODE, /* since schema 2 */
+    AG_KIND_DEED,     /* since schema 2 */
+    AG_KIND_MAIL,     /* since schema 2 */
+    AG_KIND_CODE,     /* since schema 2 */
+    AG_KIND_CHANGE,   /* since schema 2 */
+    AG_KIND_APPROVAL, /* since schema 2 */
+    AG_KIND_RECOVERY, /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -54,6 +58,9 @@ union ag_regrow {
     struct ag_row_deed deed;
     struct ag_row_mail mail;
     struct ag_row_code code;
+    struct ag_row_change change;
+    struct ag_row_approval approval;
+    struct ag_row_recovery recovery;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };
@@ -151,9 +158,11 @@ struct ag_registry {
     struct ag_regset sets[AG_KIND_COUNT];
     struct ag_regset saved[AG_KIND_COUNT]; /* as before the open transaction */
     bool in_transaction;
-    bool failed;        /* a call inside failed: it cannot be committed any more */
-    bool erased;        /* the open transaction takes sealed bytes away */
-    bool erase_pending; /* such bytes may still stand in the WAL */
+    bool failed;                 /* a call inside failed: it cannot be committed any more */
+    bool erased;                 /* the open transaction takes sealed bytes away */
+    bool erase_pending;          /* such bytes may still stand in the WAL */
+    ag_registry_watch_fn *watch; /* of the open transaction; NULL: nobody */
+    void *watch_ctx;
     sqlite3_stmt *stmts[AG_KIND_COUNT][AG_REGOP_COUNT];
     sqlite3_stmt *finds[AG_REGFIND_COUNT];
     sqlite3_stmt *rollback;
@@ -211,6 +220,12 @@ ANTAG_MUST_CHECK enum antag_err ag_regrow_read(struct ag_registry *r, sqlite3_st
                                                const struct ag_kind *kind, void *row,
                                                uint8_t mac[AG_MAC_LEN], struct antag_fault *fault);
 void ag_regrow_drop_stmts(struct ag_registry *r);
+/* One column of a row: has it the same content in both, and which. */
+bool ag_regcol_same(const struct ag_col *col, const void *a, const void *b);
+struct ag_regvalue ag_regcol_value(const struct ag_col *col, const void *row);
+/* ---- regdiff.c: tells whoever watches. was NULL: the row comes; is NULL: it goes. */
+void ag_regdiff_tell(const struct ag_registry *r, enum ag_kind_id id, const void *was,
+                     const void *is);
 /* "table T, row N: REASON". Returns REGISTRY. */
 enum antag_err ag_regrow_broken(const struct ag_kind *kind, uint64_t id, const char *reason,
                                 struct antag_fault *fault);

@@ -36,7 +36,8 @@
     R(TEXT, buyer_account, FREE, 2)                                                                \
     R(TEXT, merchant_account, FREE, 2)                                                             \
     R(BLOB, buyer_password, FREE, 2)                                                               \
-    R(U32, proved, RISES, 2)
+    R(U32, proved, RISES, 2)                                                                       \
+    R(U32, quorum, FREE, 2)
 
 #define KEY_COLS(R)                                                                                \
     R(U64, profile_id, FIXED, 1)                                                                   \
@@ -100,7 +101,8 @@
     R(TEXT, what, FIXED, 2)                                                                        \
     R(TEXT, subject, FIXED, 2)                                                                     \
     R(U64, handle, FIXED, 2)                                                                       \
-    R(TEXT, detail, FIXED, 2)
+    R(TEXT, detail, FIXED, 2)                                                                      \
+    R(U64, change_id, FIXED, 2)
 
 #define MAIL_COLS(R)                                                                               \
     R(TEXT, message_id, FIXED, 2)                                                                  \
@@ -124,6 +126,37 @@
     R(I64, made_observed_ms, FIXED, 2)                                                             \
     R(I64, sent_at_ms, FREE, 2)                                                                    \
     R(I64, sent_observed_ms, FREE, 2)                                                              \
+    R(BLOB, hash, FIXED, 2)
+
+#define CHANGE_COLS(R)                                                                             \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(U64, profile_id, FIXED, 2)                                                                   \
+    R(TEXT, method, FIXED, 2)                                                                      \
+    R(TEXT, summary, FIXED, 2)                                                                     \
+    R(BOOL, demotes, FIXED, 2)                                                                     \
+    R(U32, demoted, FIXED, 2)                                                                      \
+    R(U32, state, RISES, 2)                                                                        \
+    R(I64, opened_at_ms, FIXED, 2)                                                                 \
+    R(I64, state_at_ms, FREE, 2)                                                                   \
+    R(I64, state_observed_ms, FREE, 2)                                                             \
+    R(I64, holds_ms, FIXED, 2)                                                                     \
+    R(U32, attempts, RISES, 2)                                                                     \
+    R(TEXT, reason, FREE, 2)                                                                       \
+    R(BLOB, digest, FIXED, 2)                                                                      \
+    R(BLOB, doc, FIXED, 2)
+
+#define APPROVAL_COLS(R)                                                                           \
+    R(U64, change_id, FIXED, 2)                                                                    \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(I64, at_ms, FIXED, 2)                                                                        \
+    R(BOOL, by_recovery, FIXED, 2)                                                                 \
+    R(TEXT, mail, FIXED, 2)                                                                        \
+    R(BLOB, digest, FIXED, 2)
+
+#define RECOVERY_COLS(R)                                                                           \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(U32, attempts, FREE, 2)                                                                      \
+    R(I64, made_at_ms, FIXED, 2)                                                                   \
     R(BLOB, hash, FIXED, 2)
 
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
@@ -191,6 +224,18 @@ static const struct ag_col mail_cols[] = {MAIL_COLS(COLUMN)};
 CODE_COLS(FITS)
 static const struct ag_col code_cols[] = {CODE_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_change
+CHANGE_COLS(FITS)
+static const struct ag_col change_cols[] = {CHANGE_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_approval
+APPROVAL_COLS(FITS)
+static const struct ag_col approval_cols[] = {APPROVAL_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_recovery
+RECOVERY_COLS(FITS)
+static const struct ag_col recovery_cols[] = {RECOVERY_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -215,6 +260,12 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
     [AG_KIND_DEED] = {"deed", "deed", sizeof(struct ag_row_deed), 2, AG_KIND_DEED, COLS(deed_cols)},
     [AG_KIND_MAIL] = {"mail", "mail", sizeof(struct ag_row_mail), 2, AG_KIND_MAIL, COLS(mail_cols)},
     [AG_KIND_CODE] = {"code", "code", sizeof(struct ag_row_code), 2, AG_KIND_CODE, COLS(code_cols)},
+    [AG_KIND_CHANGE] = {"change", "change", sizeof(struct ag_row_change), 2, AG_KIND_CHANGE,
+                        COLS(change_cols)},
+    [AG_KIND_APPROVAL] = {"approval", "approval", sizeof(struct ag_row_approval), 2,
+                          AG_KIND_APPROVAL, COLS(approval_cols)},
+    [AG_KIND_RECOVERY] = {"recovery", "recovery code", sizeof(struct ag_row_recovery), 2,
+                          AG_KIND_RECOVERY, COLS(recovery_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -229,3 +280,6 @@ ID_FIRST(struct ag_row_grant);
 ID_FIRST(struct ag_row_deed);
 ID_FIRST(struct ag_row_mail);
 ID_FIRST(struct ag_row_code);
+ID_FIRST(struct ag_row_change);
+ID_FIRST(struct ag_row_approval);
+ID_FIRST(struct ag_row_recovery);

@@ -109,7 +109,7 @@ enum antag_err ag_regrow_check(const struct ag_kind *kind, const void *row,
     return err;
 }
 
-static bool same(const struct ag_col *col, const void *a, const void *b)
+bool ag_regcol_same(const struct ag_col *col, const void *a, const void *b)
 {
     if (col->type == AG_COL_TEXT)
         return strcmp(field(a, col), field(b, col)) == 0;
@@ -119,13 +119,24 @@ static bool same(const struct ag_col *col, const void *a, const void *b)
     return number(a, col) == number(b, col);
 }
 
+struct ag_regvalue ag_regcol_value(const struct ag_col *col, const void *row)
+{
+    if (col->type == AG_COL_TEXT)
+        return (struct ag_regvalue){.kind = AG_REGVALUE_TEXT,
+                                    .bytes = antag_slice_of(field(row, col))};
+    if (col->type == AG_COL_BLOB)
+        return (struct ag_regvalue){.kind = AG_REGVALUE_BYTES,
+                                    .bytes = {field(row, col), blob_len(row, col)}};
+    return (struct ag_regvalue){.kind = AG_REGVALUE_NUMBER, .number = (int64_t)number(row, col)};
+}
+
 enum antag_err ag_regrow_check_change(const struct ag_kind *kind, const void *was, const void *row,
                                       struct antag_fault *fault)
 {
     for (size_t i = 0; i < kind->col_count; i++) {
         const struct ag_col *col = &kind->cols[i];
 
-        if (col->rule == AG_COL_FIXED && !same(col, was, row))
+        if (col->rule == AG_COL_FIXED && !ag_regcol_same(col, was, row))
             return antag_fault_set(fault, ANTAG_ERR_IMMUTABLE, col->name,
                                    "%s of %s %" PRIu64 " never changes", col->name, kind->what,
                                    *(const uint64_t *)row);

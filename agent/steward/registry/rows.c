@@ -131,6 +131,9 @@ enum antag_err ag_rows_delete(struct ag_registry *r, enum ag_kind_id id, uint64_
 {
     enum antag_err err = check_open(r, fault);
 
+    if (err == ANTAG_OK && r->watch != NULL &&
+        (err = read_verified(r, id, row_id, &r->old, fault)) == ANTAG_OK)
+        ag_regdiff_tell(r, id, &r->old, NULL);
     if (err == ANTAG_OK)
         err = delete_row(r, id, row_id, fault);
     if (err != ANTAG_OK)
@@ -151,6 +154,8 @@ static enum antag_err insert(struct ag_registry *r, enum ag_kind_id id, void *ro
     *row_id = (last > other ? last : other) + 1;
     if ((err = write_row(r, id, AG_REGOP_INSERT, row, fault)) != ANTAG_OK)
         *row_id = 0;
+    else
+        ag_regdiff_tell(r, id, NULL, row);
     return err;
 }
 
@@ -183,6 +188,7 @@ static enum antag_err replace(struct ag_registry *r, enum ag_kind_id id, const v
         (err = write_row(r, id, AG_REGOP_UPDATE, row, fault)) != ANTAG_OK)
         return err;
     r->erased = r->erased || takes_sealed_away(id, &r->old, row);
+    ag_regdiff_tell(r, id, &r->old, row);
     return ANTAG_OK;
 }
 
@@ -416,6 +422,9 @@ TYPED(intent, AG_KIND_INTENT, struct ag_row_intent)
 TYPED(deed, AG_KIND_DEED, struct ag_row_deed)
 TYPED(mail, AG_KIND_MAIL, struct ag_row_mail)
 TYPED(code, AG_KIND_CODE, struct ag_row_code)
+TYPED(change, AG_KIND_CHANGE, struct ag_row_change)
+TYPED(approval, AG_KIND_APPROVAL, struct ag_row_approval)
+TYPED(recovery, AG_KIND_RECOVERY, struct ag_row_recovery)
 
 /* Kinds whose rows go again. */
 #define DELETED(K, KIND)                                                                           \
@@ -426,6 +435,9 @@ TYPED(code, AG_KIND_CODE, struct ag_row_code)
     }
 DELETED(mail, AG_KIND_MAIL)
 DELETED(code, AG_KIND_CODE)
+DELETED(change, AG_KIND_CHANGE)
+DELETED(approval, AG_KIND_APPROVAL)
+DELETED(recovery, AG_KIND_RECOVERY)
 DELETED(grant, AG_KIND_GRANT)
 DELETED(fence, AG_KIND_FENCE)
 DELETED(staff, AG_KIND_STAFF)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/core/antom.h"
+#include "agent/core/quorum.h"
 #include "agent/lib/edges/proofs.h"
 #include "agent/steward/registry/registry_internal.h"
 
@@ -162,7 +163,8 @@ static const char schema_2[] =
     "  what TEXT NOT NULL CONSTRAINT \"a deed is named\" CHECK (what <> ''),\n"
     "  subject TEXT NOT NULL,\n"
     "  handle INTEGER NOT NULL,\n"
-    "  detail TEXT NOT NULL\n"
+    "  detail TEXT NOT NULL,\n"
+    "  change_id INTEGER NOT NULL\n"
     ") STRICT;\n"
     "ALTER TABLE caller_grant ADD COLUMN rate INTEGER NOT NULL DEFAULT 0\n"
     "  CONSTRAINT \"a rate is at most a million\" CHECK (rate BETWEEN 0 AND 1000000);\n"
@@ -177,6 +179,9 @@ static const char schema_2[] =
     "  CONSTRAINT \"confirmations are known\" CHECK (confirmed BETWEEN 0 AND 7);\n"
     "ALTER TABLE profile ADD COLUMN proved INTEGER NOT NULL DEFAULT 0\n"
     "  CONSTRAINT \"methods are known\" CHECK (proved BETWEEN 0 AND 7);\n"
+    "ALTER TABLE profile ADD COLUMN quorum INTEGER NOT NULL DEFAULT 0\n"
+    "  CONSTRAINT \"a quorum is self or 1 to 16\"\n"
+    "    CHECK (quorum BETWEEN 0 AND 16 OR quorum = 4294967295);\n"
     "ALTER TABLE profile ADD COLUMN isv_client_id TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE profile ADD COLUMN isv_customer_id TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE profile ADD COLUMN test_customer_id TEXT NOT NULL DEFAULT '';\n"
@@ -215,6 +220,46 @@ static const char schema_2[] =
     "  sent_observed_ms INTEGER NOT NULL,\n"
     "  hash BLOB NOT NULL CONSTRAINT \"a hash has 32 bytes\" CHECK (length(hash) = 32),\n"
     "  UNIQUE (uid, change_id)\n"
+    ") STRICT;\n"
+    "CREATE TABLE change (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL,\n"
+    "  method TEXT NOT NULL CONSTRAINT \"a change has a method\" CHECK (method <> ''),\n"
+    "  summary TEXT NOT NULL,\n"
+    "  demotes INTEGER NOT NULL CHECK (demotes IN (0, 1)),\n"
+    "  demoted INTEGER NOT NULL,\n"
+    "  state INTEGER NOT NULL CONSTRAINT \"state is known\" CHECK (state BETWEEN 0 AND 7),\n"
+    "  opened_at_ms INTEGER NOT NULL,\n"
+    "  state_at_ms INTEGER NOT NULL,\n"
+    "  state_observed_ms INTEGER NOT NULL,\n"
+    "  holds_ms INTEGER NOT NULL CONSTRAINT \"a change expires\" CHECK (holds_ms > 0),\n"
+    "  attempts INTEGER NOT NULL,\n"
+    "  reason TEXT NOT NULL,\n"
+    "  digest BLOB NOT NULL UNIQUE CONSTRAINT \"a digest has 32 bytes\"\n"
+    "    CHECK (length(digest) = 32),\n"
+    "  doc BLOB NOT NULL CONSTRAINT \"a change has a document\" CHECK (length(doc) > 0)\n"
+    ") STRICT;\n"
+    "CREATE TABLE approval (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  change_id INTEGER NOT NULL REFERENCES change (id),\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  at_ms INTEGER NOT NULL,\n"
+    "  by_recovery INTEGER NOT NULL CHECK (by_recovery IN (0, 1)),\n"
+    "  mail TEXT NOT NULL,\n"
+    "  digest BLOB NOT NULL CONSTRAINT \"a digest has 32 bytes\" CHECK (length(digest) = 32),\n"
+    "  UNIQUE (change_id, uid)\n"
+    ") STRICT;\n"
+    "CREATE TABLE recovery (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  attempts INTEGER NOT NULL CONSTRAINT \"five attempts at most\"\n"
+    "    CHECK (attempts BETWEEN 0 AND 5),\n"
+    "  made_at_ms INTEGER NOT NULL,\n"
+    "  hash BLOB NOT NULL CONSTRAINT \"a hash has 32 bytes\" CHECK (length(hash) = 32)\n"
     ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
@@ -222,6 +267,13 @@ _Static_assert(AG_PROOF_SIGN == 1 && AG_PROOF_RESPONSE == 2 && AG_PROOF_NOTIFICA
                "stored in schema 2");
 _Static_assert(AG_MAIL_QUEUED == 0 && AG_MAIL_SENT == 1 && AG_MAIL_REFUSED == 2 &&
                    AG_MAIL_DROPPED == 3 && AG_MAIL_STATE_COUNT == 4,
+               "stored in schema 2");
+
+_Static_assert(AG_CHANGE_OPEN == 0 && AG_CHANGE_APPROVED == 1 && AG_CHANGE_APPLIED == 2 &&
+                   AG_CHANGE_REJECTED == 3 && AG_CHANGE_CANCELLED == 4 && AG_CHANGE_EXPIRED == 5 &&
+                   AG_CHANGE_STALE == 6 && AG_CHANGE_FAILED == 7 && AG_CHANGE_STATE_COUNT == 8,
+               "stored in schema 2");
+_Static_assert(AG_QUORUM_NONE == 0 && AG_QUORUM_MAX == 16 && AG_QUORUM_SELF == UINT32_MAX,
                "stored in schema 2");
 
 static const char *const steps[AG_REGISTRY_SCHEMA] = {schema_1, schema_2};
