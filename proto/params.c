@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/utf8.h"
+#include "proto/writer.h"
 
 /* ---- single values */
 
@@ -396,4 +397,61 @@ bool antag_params_has_twice(const struct antag_params *spec, const msgpack_objec
         seen |= UINT64_C(1) << at;
     }
     return false;
+}
+
+/* ---- back into a map */
+
+static void write_texts(const msgpack_object *o, struct antag_writer *w)
+{
+    antag_w_array(w);
+    for (uint32_t i = 0; i < o->via.array.size; i++) {
+        struct antag_slice s = {NULL, 0};
+
+        (void)antag_object_slice(&o->via.array.ptr[i], &s); /* checked when it was read */
+        antag_w_strn(w, s);
+    }
+    antag_w_end(w);
+}
+
+static void write_field(const struct antag_field *field, const void *member, struct antag_writer *w)
+{
+    switch (field->kind) {
+    case ANTAG_K_TEXT:
+        antag_w_strn(w, ((const struct antag_opt_slice *)member)->v);
+        return;
+    case ANTAG_K_BYTES:
+        antag_w_bin(w, ((const struct antag_opt_slice *)member)->v);
+        return;
+    case ANTAG_K_UINT:
+        antag_w_uint(w, ((const struct antag_opt_uint *)member)->v);
+        return;
+    case ANTAG_K_INT:
+        antag_w_int(w, ((const struct antag_opt_int *)member)->v);
+        return;
+    case ANTAG_K_BOOL:
+        antag_w_bool(w, ((const struct antag_opt_bool *)member)->v);
+        return;
+    case ANTAG_K_TEXTS:
+        write_texts(&((const struct antag_opt_value *)member)->v, w);
+        return;
+    case ANTAG_K_MAP:
+    case ANTAG_K_ARRAY:
+        break;
+    }
+    if (w->err == ANTAG_OK)
+        w->err = ANTAG_ERR_INTERNAL;
+}
+
+void antag_params_write(const struct antag_params *spec, const void *params, struct antag_writer *w)
+{
+    antag_w_map(w);
+    for (size_t i = 0; i < spec->count; i++) {
+        const struct antag_field *field = &spec->fields[i];
+
+        if (!is_set(field, params))
+            continue;
+        antag_w_key(w, field->name);
+        write_field(field, (const char *)params + field->offset, w);
+    }
+    antag_w_end(w);
 }

@@ -63,6 +63,12 @@ ANTAG_MUST_CHECK enum antag_err antag_params_parse(const struct antag_params *sp
                                                    const msgpack_object *map, void *out,
                                                    struct antag_fault *fault);
 
+/* And back: what is set, in the order of `spec`, as one map; the same bytes for the same content, whatever bytes it was
+ * read from. Not for a spec that has MAP or ARRAY: those make the writer fail. */
+struct antag_writer;
+void antag_params_write(const struct antag_params *spec, const void *params,
+                        struct antag_writer *w);
+
 /* Does `map` give a parameter of `spec` twice? Asked after BAD_PARAM: a client that does this does not
  * know what it sends, so its connection is closed behind the answer. */
 bool antag_params_has_twice(const struct antag_params *spec, const msgpack_object *map);

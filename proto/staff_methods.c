@@ -153,6 +153,48 @@ static const struct antag_field registry_confirm_fields[] = {
     TEXT(struct antag_registry_confirm_params, reason, true, ANTAG_TEXT_MAX),
 };
 
+static const struct antag_field app_launch_fields[] = {
+    TEXT(struct antag_app_launch_params, app, true, ANTAG_APP_MAX),
+    TEXT(struct antag_app_launch_params, skip_rehearsal, false, ANTAG_TEXT_MAX),
+    BOOL(struct antag_app_launch_params, accept_file_seal),
+};
+
+static const struct antag_field quorum_set_fields[] = {
+    PROFILE(struct antag_quorum_set_params, true),
+    TEXT(struct antag_quorum_set_params, quorum, true, WORD_MAX),
+};
+
+static const struct antag_field change_list_fields[] = {
+    BOOL(struct antag_change_list_params, all),
+};
+
+#define CHANGE(type) UINT(type, change, true, 1, INT64_MAX)
+#define DIGEST(type) ANTAG_FIELD(type, digest, BYTES, true, 32, 32, 0)
+static const struct antag_field change_id_fields[] = {
+    CHANGE(struct antag_change_id_params),
+};
+
+static const struct antag_field change_code_fields[] = {
+    CHANGE(struct antag_change_code_params),
+    DIGEST(struct antag_change_code_params),
+};
+
+static const struct antag_field change_approve_fields[] = {
+    CHANGE(struct antag_change_approve_params),
+    DIGEST(struct antag_change_approve_params),
+    TEXT(struct antag_change_approve_params, code, true, 64),
+    BOOL(struct antag_change_approve_params, recovery),
+};
+
+static const struct antag_field change_end_fields[] = {
+    CHANGE(struct antag_change_end_params),
+    TEXT(struct antag_change_end_params, reason, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field mailbox_code_fields[] = {
+    BOOL(struct antag_mailbox_code_params, again),
+};
+
 #define SPEC(name)                                                                                 \
     {                                                                                              \
         name##_fields, COUNT(name##_fields), sizeof(struct antag_##name##_params)                  \
@@ -184,10 +226,19 @@ static const struct antag_field registry_confirm_fields[] = {
 #define FIELDS_staff_uid        SPEC(staff_uid)
 #define FIELDS_mailbox_verify   SPEC(mailbox_verify)
 #define FIELDS_registry_confirm SPEC(registry_confirm)
+#define FIELDS_app_launch       SPEC(app_launch)
+#define FIELDS_quorum_set       SPEC(quorum_set)
+#define FIELDS_change_list      SPEC(change_list)
+#define FIELDS_change_id        SPEC(change_id)
+#define FIELDS_change_code      SPEC(change_code)
+#define FIELDS_change_approve   SPEC(change_approve)
+#define FIELDS_change_end       SPEC(change_end)
+#define FIELDS_mailbox_code     SPEC(mailbox_code)
 
 static const struct antag_staff_method_row rows[] = {
-#define ANTAG_ROW(name, params, locked, who, files)                                                \
-    [ANTAG_STAFF_##name] = {#name, locked, ANTAG_ROLE_##who, files, FIELDS_##params},
+#define ANTAG_ROW(name, params, locked, who, files, guard)                                         \
+    [ANTAG_STAFF_##                                                                                \
+        name] = {#name, locked, ANTAG_ROLE_##who, files, ANTAG_GUARD_##guard, FIELDS_##params},
     ANTAG_STAFF_METHODS(ANTAG_ROW)
 #undef ANTAG_ROW
 };

@@ -61,8 +61,25 @@
  *   staff_add       {uid, roles, mail?} -> STAFF     staff_set {uid, roles?, mail?} -> STAFF
  *   staff_list      {} -> {staff: [STAFF]}        staff_remove {uid} -> STAFF
  *                    STAFF: {uid, roles: [viewer|officer|approver], mail, mail_verified}
- *   mailbox_code    {} -> {mail, holds_ms}        mails a code to the caller's own mailbox
- *   mailbox_verify  {code} -> STAFF               the code, by the caller whose mailbox it is
+ *   mailbox_code    {again?} -> {mail, holds_ms}  mails a code to the caller's own mailbox (again: though it is
+ *                    verified; an approver gets new recovery codes by that)
+ *   mailbox_verify  {code} -> STAFF + {recovery_codes?: [TEXT]}    the code, by the caller whose mailbox it is
+ *                    (recovery_codes: of an approver, told this once)
+ *   app_launch      {app, skip_rehearsal?, accept_file_seal?} -> CHANGED    (skip_rehearsal: the reason)
+ *   quorum_set      {profile, quorum} -> PROFILE      (quorum: self, or the number of other approvers as text)
+ *   key_compromise  {profile, version} -> KEY         key_destroy  {profile, version} -> KEY
+ *   change_list     {all?} -> {changes: [CHANGE]}     (all: those that are over, too)
+ *   change_show     {change} -> CHANGE + {document}   (document: bytes, of which digest is the BLAKE2b-256)
+ *   change_code     {change, digest} -> {change, mail, holds_ms}      mails the caller a code for his approval
+ *   change_approve  {change, digest, code, recovery?} -> CHANGE       (digest: of the change as it was shown;
+ *                    recovery: the code is a recovery code)
+ *   change_reject   {change, reason?} -> CHANGE       change_cancel  {change, reason?} -> CHANGE
+ *                    CHANGE: {change, digest, method, profile?, summary, alters: [{what, was, is}], uid, account,
+ *                    host, state, state_ms, opened_ms, until_ms?, reason, quorum, needed,
+ *                    approvals: [{uid, mail, at_ms, recovery}], waits_for?, who?: [uid]}
+ *
+ * CHANGED: a method whose guard says so alters nothing: its result is {opened: CHANGE} instead, and what it asked for
+ * is done when the change is approved.
  *   mail_list       {} -> {mails: [{mail, to, subject, state: queued|sent|refused|dropped, created_ms,
  *                    state_ms, attempts, next_ms?, error, message_id}]}
  *   registry_confirm {record_epoch, reason} -> {epoch}
@@ -78,53 +95,71 @@
 #include "antag/limits.h"
 #include "proto/params.h"
 
-/*  name, params struct, allowed while locked, who (staff role), memory files it takes at most */
+/* What makes an operation wait for approval as a change, instead of being done at once. */
+enum antag_guard {
+    ANTAG_GUARD_NONE, /* never: it looks, it stops something, or nothing launched depends on it */
+    ANTAG_GUARD_PROFILE, /* when what it alters belongs to a launched profile */
+    ANTAG_GUARD_AGENT,   /* when any application is launched */
+    ANTAG_GUARD_ALWAYS,
+};
+
+/*  name, params struct, allowed while locked, who (staff role), memory files it takes at most, guard */
 #define ANTAG_STAFF_METHODS(R)                                                                     \
-    R(status, none, true, VIEWER, 0)                                                               \
-    R(doctor, none, true, VIEWER, 0)                                                               \
-    R(version, none, true, VIEWER, 0)                                                              \
-    R(app_create, app_create, false, OFFICER, 0)                                                   \
-    R(app_set, app_set, false, OFFICER, 0)                                                         \
-    R(app_list, none, false, VIEWER, 0)                                                            \
-    R(app_show, app, false, VIEWER, 0)                                                             \
-    R(profile_set, profile_set, false, OFFICER, 0)                                                 \
-    R(profile_show, profile, false, VIEWER, 0)                                                     \
-    R(onboard, app, false, VIEWER, 0)                                                              \
-    R(onboard_confirm, onboard_confirm, false, OFFICER, 0)                                         \
-    R(sandbox_set, sandbox_set, false, OFFICER, 1)                                                 \
-    R(sandbox_show, app, false, VIEWER, 0)                                                         \
-    R(sandbox_password, app, false, OFFICER, 0)                                                    \
-    R(key_generate, key_new, false, OFFICER, 0)                                                    \
-    R(key_import, key_new, false, OFFICER, 2)                                                      \
-    R(key_list, profile, false, VIEWER, 0)                                                         \
-    R(key_show, key, false, VIEWER, 0)                                                             \
-    R(key_export, key_export, false, VIEWER, 0)                                                    \
-    R(key_activate, key, false, OFFICER, 0)                                                        \
-    R(key_suspend, key_suspend, false, OFFICER, 0)                                                 \
-    R(key_resume, key, false, OFFICER, 0)                                                          \
-    R(key_set, key_set, false, OFFICER, 0)                                                         \
-    R(antom_key_add, antom_key_add, false, OFFICER, 1)                                             \
-    R(antom_key_list, profile_opt, false, VIEWER, 0)                                               \
-    R(antom_key_revoke, key, false, OFFICER, 0)                                                    \
-    R(fence_add, fence_add, false, OFFICER, 0)                                                     \
-    R(fence_list, profile_opt, false, VIEWER, 0)                                                   \
-    R(fence_remove, fence_id, false, OFFICER, 0)                                                   \
-    R(grant_add, grant_add, false, OFFICER, 0)                                                     \
-    R(grant_list, profile_opt, false, VIEWER, 0)                                                   \
-    R(grant_remove, grant_id, false, OFFICER, 0)                                                   \
-    R(staff_add, staff_add, false, OFFICER, 0)                                                     \
-    R(staff_set, staff_set, false, OFFICER, 0)                                                     \
-    R(staff_list, none, false, VIEWER, 0)                                                          \
-    R(staff_remove, staff_uid, false, OFFICER, 0)                                                  \
-    R(mailbox_code, none, false, VIEWER, 0)                                                        \
-    R(mailbox_verify, mailbox_verify, false, VIEWER, 0)                                            \
-    R(mail_list, none, false, VIEWER, 0)                                                           \
-    R(registry_confirm, registry_confirm, false, OFFICER, 0)                                       \
-    R(lock, none, false, OFFICER, 0)                                                               \
-    R(unlock, none, true, OFFICER, 1)
+    R(status, none, true, VIEWER, 0, NONE)                                                         \
+    R(doctor, none, true, VIEWER, 0, NONE)                                                         \
+    R(version, none, true, VIEWER, 0, NONE)                                                        \
+    R(app_create, app_create, false, OFFICER, 0, NONE)                                             \
+    R(app_set, app_set, false, OFFICER, 0, NONE)                                                   \
+    R(app_list, none, false, VIEWER, 0, NONE)                                                      \
+    R(app_show, app, false, VIEWER, 0, NONE)                                                       \
+    R(app_launch, app_launch, false, OFFICER, 0, ALWAYS)                                           \
+    R(profile_set, profile_set, false, OFFICER, 0, PROFILE)                                        \
+    R(profile_show, profile, false, VIEWER, 0, NONE)                                               \
+    R(quorum_set, quorum_set, false, OFFICER, 0, PROFILE)                                          \
+    R(onboard, app, false, VIEWER, 0, NONE)                                                        \
+    R(onboard_confirm, onboard_confirm, false, OFFICER, 0, NONE)                                   \
+    R(sandbox_set, sandbox_set, false, OFFICER, 1, NONE)                                           \
+    R(sandbox_show, app, false, VIEWER, 0, NONE)                                                   \
+    R(sandbox_password, app, false, OFFICER, 0, NONE)                                              \
+    R(key_generate, key_new, false, OFFICER, 0, NONE)                                              \
+    R(key_import, key_new, false, OFFICER, 2, NONE)                                                \
+    R(key_list, profile, false, VIEWER, 0, NONE)                                                   \
+    R(key_show, key, false, VIEWER, 0, NONE)                                                       \
+    R(key_export, key_export, false, VIEWER, 0, NONE)                                              \
+    R(key_activate, key, false, OFFICER, 0, PROFILE)                                               \
+    R(key_suspend, key_suspend, false, OFFICER, 0, NONE)                                           \
+    R(key_resume, key, false, OFFICER, 0, PROFILE)                                                 \
+    R(key_set, key_set, false, OFFICER, 0, PROFILE)                                                \
+    R(key_compromise, key, false, OFFICER, 0, PROFILE)                                             \
+    R(key_destroy, key, false, OFFICER, 0, PROFILE)                                                \
+    R(antom_key_add, antom_key_add, false, OFFICER, 1, PROFILE)                                    \
+    R(antom_key_list, profile_opt, false, VIEWER, 0, NONE)                                         \
+    R(antom_key_revoke, key, false, OFFICER, 0, NONE)                                              \
+    R(fence_add, fence_add, false, OFFICER, 0, PROFILE)                                            \
+    R(fence_list, profile_opt, false, VIEWER, 0, NONE)                                             \
+    R(fence_remove, fence_id, false, OFFICER, 0, NONE)                                             \
+    R(grant_add, grant_add, false, OFFICER, 0, PROFILE)                                            \
+    R(grant_list, profile_opt, false, VIEWER, 0, NONE)                                             \
+    R(grant_remove, grant_id, false, OFFICER, 0, NONE)                                             \
+    R(staff_add, staff_add, false, OFFICER, 0, AGENT)                                              \
+    R(staff_set, staff_set, false, OFFICER, 0, AGENT)                                              \
+    R(staff_list, none, false, VIEWER, 0, NONE)                                                    \
+    R(staff_remove, staff_uid, false, OFFICER, 0, AGENT)                                           \
+    R(mailbox_code, mailbox_code, false, VIEWER, 0, NONE)                                          \
+    R(mailbox_verify, mailbox_verify, false, VIEWER, 0, NONE)                                      \
+    R(change_list, change_list, false, VIEWER, 0, NONE)                                            \
+    R(change_show, change_id, false, VIEWER, 0, NONE)                                              \
+    R(change_code, change_code, false, VIEWER, 0, NONE)                                            \
+    R(change_approve, change_approve, false, VIEWER, 0, NONE)                                      \
+    R(change_reject, change_end, false, APPROVER, 0, NONE)                                         \
+    R(change_cancel, change_end, false, OFFICER, 0, NONE)                                          \
+    R(mail_list, none, false, VIEWER, 0, NONE)                                                     \
+    R(registry_confirm, registry_confirm, false, OFFICER, 0, AGENT)                                \
+    R(lock, none, false, OFFICER, 0, NONE)                                                         \
+    R(unlock, none, true, OFFICER, 1, NONE)
 
 enum antag_staff_method {
-#define ANTAG_ROW(name, params, locked, who, files) ANTAG_STAFF_##name,
+#define ANTAG_ROW(name, params, locked, who, files, guard) ANTAG_STAFF_##name,
     ANTAG_STAFF_METHODS(ANTAG_ROW)
 #undef ANTAG_ROW
         ANTAG_STAFF_METHOD_COUNT
@@ -220,6 +255,35 @@ struct antag_registry_confirm_params {
     struct antag_opt_uint record_epoch;
     struct antag_opt_slice reason;
 };
+struct antag_app_launch_params {
+    struct antag_opt_slice app, skip_rehearsal;
+    struct antag_opt_bool accept_file_seal;
+};
+struct antag_quorum_set_params {
+    struct antag_opt_slice profile, quorum;
+};
+struct antag_change_list_params {
+    struct antag_opt_bool all;
+};
+struct antag_change_id_params {
+    struct antag_opt_uint change;
+};
+struct antag_change_code_params {
+    struct antag_opt_uint change;
+    struct antag_opt_slice digest;
+};
+struct antag_change_approve_params {
+    struct antag_opt_uint change;
+    struct antag_opt_slice digest, code;
+    struct antag_opt_bool recovery;
+};
+struct antag_change_end_params {
+    struct antag_opt_uint change;
+    struct antag_opt_slice reason;
+};
+struct antag_mailbox_code_params {
+    struct antag_opt_bool again;
+};
 struct antag_grant_id_params {
     struct antag_opt_uint grant;
 };
@@ -229,6 +293,7 @@ struct antag_staff_method_row {
     bool when_locked;
     enum antag_staff_role who;
     unsigned files_max;
+    enum antag_guard guard;
     struct antag_params params;
 };
 

@@ -54,6 +54,11 @@
       "Disk space kept free for the record of work that runs while the disk becomes full.")        \
     R(audit, refusals_every_ms, NUM, 60000, 1000, 3600000, "",                                     \
       "What callers were refused is counted, and recorded this often at most.")                    \
+    R(staff, allow_root, WORD, 0, 0, 1, "no|yes",                                                  \
+      "yes: uid 0 may ask for and approve changes of launched applications. For containers and\n"  \
+      "tests, where everybody is root.")                                                           \
+    R(staff, change_expires_ms, NUM, 86400000, 1000, 2592000000, "",                               \
+      "A change that is not approved by then is over.")                                            \
     R(mail, port, NUM, 587, 1, 65535, "", "Port of the mail server.")                              \
     R(mail, security, WORD, 0, 0, 1, "starttls|tls",                                               \
       "How the connection is encrypted: starttls (usual on port 587) or tls from the first byte\n" \
@@ -74,6 +79,7 @@
       "Certificates (PEM) of those who may vouch for the mail server.")
 
 enum ag_mail_security { AG_MAIL_STARTTLS, AG_MAIL_TLS };             /* mail_security */
+enum ag_allow { AG_ALLOW_NO, AG_ALLOW_YES };                         /* staff_allow_root */
 enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_durability */
 
 /* sections with a name of their own: [keyring NAME] */

@@ -12,10 +12,9 @@ static struct ag_onecode_time now_of(const struct ag_txn *t)
     return (struct ag_onecode_time){t->life.now_ms, t->life.observed_ms};
 }
 
-/* Over whom and what it is for: a code of one change is none of another. */
-static enum antag_err hash(struct ag_steward *st, const struct ag_code_for *who,
-                           const char code[AG_ONECODE_CHARS + 1], uint8_t out[AG_CODE_HASH_LEN],
-                           struct antag_fault *fault)
+enum antag_err ag_code_hash(struct ag_steward *st, const struct ag_code_for *who,
+                            const char code[AG_ONECODE_CHARS + 1], uint8_t out[AG_CODE_HASH_LEN],
+                            struct antag_fault *fault)
 {
     char text[128];
     struct ag_secret *key;
@@ -102,7 +101,7 @@ enum antag_err ag_code_issue(struct ag_txn *t, const struct ag_code_for *who, co
     ag_random(random, sizeof random);
     ag_onecode_make(random, code);
     ag_onecode_show(code, shown);
-    err = hash(t->st, who, code, row.hash, fault);
+    err = ag_code_hash(t->st, who, code, row.hash, fault);
     ag_secret_wipe(code, sizeof code);
     ag_secret_wipe(random, sizeof random);
     if (err == ANTAG_OK)
@@ -159,7 +158,7 @@ enum antag_err ag_code_try(struct ag_steward *st, const struct ag_code_for *who,
 
     if ((err = ag_onecode_read(typed, code, fault)) != ANTAG_OK)
         return err;
-    err = hash(st, who, code, mine, fault);
+    err = ag_code_hash(st, who, code, mine, fault);
     ag_secret_wipe(code, sizeof code);
     if (err != ANTAG_OK)
         return err;

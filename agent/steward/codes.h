@@ -9,8 +9,16 @@
 /* what a code is for */
 struct ag_code_for {
     uint32_t uid;
-    uint64_t change_id; /* 0: the person's mailbox */
+    uint64_t
+        change_id; /* 0: the person's mailbox; AG_CODE_RECOVERY: a recovery code (recovery.h) */
 };
+#define AG_CODE_RECOVERY UINT64_MAX
+
+/* Over whom and what it is for: a code of one change is none of another. errors: NO_MEMORY. */
+ANTAG_MUST_CHECK enum antag_err ag_code_hash(struct ag_steward *st, const struct ag_code_for *who,
+                                             const char code[AG_ONECODE_CHARS + 1],
+                                             uint8_t out[AG_CODE_HASH_LEN],
+                                             struct antag_fault *fault);
 
 /* Within a transaction that writes: a new code, in place of an older one, whose mail is dropped when it was not sent.
  * `shown` is a secret for as long as the code holds. errors: BUSY (the last one is not a minute old). */

@@ -21,7 +21,9 @@ struct ag_deed_row {
     bool keys; /* keepers have to follow too, not only the front */
 };
 
-/* errors: those of the parts; RETRY when it is committed and not followed yet. */
+/* An operation that is guarded (proto/staff_methods.h) may become a change instead of being done: after `act` it is
+ * undone, and the answer is {opened: CHANGE}.
+ * errors: those of the parts, and of changes.h; RETRY when it is committed and not followed yet. */
 ANTAG_MUST_CHECK enum antag_err ag_deed_run(struct ag_steward *st, struct ag_task *op,
                                             const struct ag_deed_row *row, struct antag_writer *w,
                                             struct antag_fault *fault);

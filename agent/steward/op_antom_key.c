@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "agent/steward/deeds.h"
+#include "agent/steward/notices.h"
 #include "agent/steward/render.h"
 #include "agent/steward/rules.h"
 
@@ -79,6 +80,8 @@ static enum antag_err read_key(struct ag_steward *st, struct ag_task *op, struct
 
     if ((err = check_profile(st, p->profile.v, fault)) != ANTAG_OK)
         return err;
+    if (op->made != NULL) /* of an approved change: it was read when that was opened */
+        return ANTAG_OK;
     if ((op->made = calloc(1, sizeof *op->made)) == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
     return ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, op->made, fault);
@@ -160,7 +163,10 @@ static enum antag_err revoke_key(struct ag_txn *t, struct ag_task *op, struct an
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
         return err;
     ag_render_antom_key(w, t->book, &t->life, &row, NULL);
-    return ag_registry_put_antom_key(t->st->reg, &row, fault);
+    if ((err = ag_registry_put_antom_key(t->st->reg, &row, fault)) != ANTAG_OK)
+        return err;
+    return ag_notice_stopped(t, profile->name, "Antom key", row.version, "revoked",
+                             ag_task_actor(op), "", fault);
 }
 
 AG_DEED(antom_key_revoke, .act = revoke_key)

@@ -6,6 +6,7 @@
 #include "agent/steward/codes.h"
 #include "agent/steward/deeds.h"
 #include "agent/steward/outbox.h"
+#include "agent/steward/recovery.h"
 #include "agent/steward/render.h"
 
 /* The caller's own row, with a mailbox. */
@@ -59,12 +60,13 @@ static enum antag_err mail_code(struct ag_txn *t, const struct ag_row_staff *who
 static enum antag_err ask(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                           struct antag_fault *fault)
 {
+    const struct antag_mailbox_code_params *p = op->params;
     struct ag_row_staff who;
     enum antag_err err;
 
     if ((err = need_own(t, op, &who, fault)) != ANTAG_OK)
         return err;
-    if (who.mail_verified)
+    if (who.mail_verified && !(p->again.set && p->again.v))
         return antag_fault_set(fault, ANTAG_ERR_EXISTS, "mail", "%s is verified already", who.mail);
     ag_txn_deed(t, ag_task_actor(op), op->row->name, "", 0, "a code is mailed to %s", who.mail);
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK || (err = mail_code(t, &who, fault)) != ANTAG_OK)
@@ -86,6 +88,30 @@ static enum antag_err try_code(struct ag_steward *st, struct ag_task *op, struct
     return ag_code_try(st, &purpose, p->code.v, &op->row_id, fault);
 }
 
+/* The result, with an approver's new recovery codes. */
+static enum antag_err give_recovery(struct ag_txn *t, const struct ag_row_staff *who,
+                                    struct antag_writer *w, struct antag_fault *fault)
+{
+    char shown[AG_RECOVERY_COUNT][AG_ONECODE_TEXT];
+    bool approver = (who->roles & ANTAG_ROLE_APPROVER) != 0;
+    enum antag_err err = approver ? ag_recovery_issue(t, who->uid, shown, fault) : ANTAG_OK;
+
+    if (err != ANTAG_OK)
+        return err;
+    antag_w_map(w);
+    ag_render_staff_fields(w, who);
+    if (approver) {
+        antag_w_key(w, "recovery_codes");
+        antag_w_array(w);
+        for (size_t i = 0; i < AG_RECOVERY_COUNT; i++)
+            antag_w_str(w, shown[i]);
+        antag_w_end(w);
+    }
+    antag_w_end(w);
+    ag_secret_wipe(shown, sizeof shown);
+    return ANTAG_OK;
+}
+
 static enum antag_err verify(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                              struct antag_fault *fault)
 {
@@ -105,7 +131,8 @@ static enum antag_err verify(struct ag_txn *t, struct ag_task *op, struct antag_
                                "it went to %s, and the mailbox is %s now; ask for a new code", mail,
                                who.mail);
     who.mail_verified = true;
-    ag_render_staff(w, &who);
+    if ((err = give_recovery(t, &who, w, fault)) != ANTAG_OK)
+        return err;
     return ag_registry_put_staff(t->st->reg, &who, fault);
 }
 

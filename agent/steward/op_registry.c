@@ -1,4 +1,7 @@
 /* op_registry: what staff says of the registry as a whole. */
+#include <stdio.h>
+
+#include "agent/steward/alter.h"
 #include "agent/steward/deeds.h"
 #include "agent/steward/record.h"
 #include "agent/steward/rules.h"
@@ -23,7 +26,7 @@ static enum antag_err confirm(struct ag_txn *t, struct ag_task *op, struct antag
                               struct antag_fault *fault)
 {
     const struct antag_registry_confirm_params *p = op->params;
-    char reason[ANTAG_TEXT_MAX + 1];
+    char reason[ANTAG_TEXT_MAX + 1], newer[40];
     enum antag_err err;
 
     if ((err = ag_rule_line(p->reason.v, "reason", reason, sizeof reason, fault)) != ANTAG_OK ||
@@ -33,6 +36,8 @@ static enum antag_err confirm(struct ag_txn *t, struct ag_task *op, struct antag
                 (unsigned long long)t->book->epoch, reason);
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
         return err;
+    snprintf(newer, sizeof newer, "epoch %llu", (unsigned long long)t->book->behind);
+    ag_alter_note(t, "registry: older than the record, which knows", newer, "taken as right");
     ag_registry_raise_epoch(t->st->reg, t->book->behind + 1);
     antag_w_map(w);
     antag_w_kv_uint(w, "epoch", ag_registry_next_epoch(t->st->reg));

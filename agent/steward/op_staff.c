@@ -4,7 +4,9 @@
 
 #include "agent/core/grant.h"
 #include "agent/core/mailbox.h"
+#include "agent/steward/changes.h"
 #include "agent/steward/deeds.h"
+#include "agent/steward/recovery.h"
 #include "agent/steward/render.h"
 
 /* ---- what is asked */
@@ -99,6 +101,31 @@ static void describe(const struct ag_row_staff *row, char *out, size_t size)
              row->mail[0] != '\0' ? ", " : "", row->mail);
 }
 
+static enum antag_err check_quorums(const struct ag_txn *t, const struct ag_row_staff *row,
+                                    bool gone, struct antag_fault *fault)
+{
+    struct ag_people people;
+
+    ag_people_of(t, &people);
+    ag_people_change(&people, row, gone);
+    return ag_people_suffice(t, &people, fault);
+}
+
+/* Whoever goes, is no approver any more, or has another mailbox, has approved nothing that is still open. */
+static enum antag_err take_rights(struct ag_txn *t, const struct ag_row_staff *row, bool gone,
+                                  struct antag_fault *fault)
+{
+    const struct ag_row_staff *was = ag_book_staff(t->book, row->uid);
+    bool lost = gone || (row->roles & ANTAG_ROLE_APPROVER) == 0;
+    enum antag_err err = ANTAG_OK;
+
+    if (was == NULL)
+        return ANTAG_OK;
+    if (lost || strcmp(was->mail, row->mail) != 0)
+        err = ag_approvals_void(t, row->uid, fault);
+    return err == ANTAG_OK && lost ? ag_recovery_remove(t, row->uid, fault) : err;
+}
+
 /* Writes the row, or takes it away, with its deed. */
 static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct ag_row_staff *row,
                             bool gone, struct antag_writer *w, struct antag_fault *fault)
@@ -107,11 +134,14 @@ static enum antag_err store(struct ag_txn *t, const struct ag_task *op, struct a
     enum antag_err err;
 
     if ((err = check_officers(t->book, row, gone, fault)) != ANTAG_OK ||
-        (!gone && (err = check_mail(t->book, row, fault)) != ANTAG_OK))
+        (!gone && (err = check_mail(t->book, row, fault)) != ANTAG_OK) ||
+        (err = check_quorums(t, row, gone, fault)) != ANTAG_OK)
         return err;
     describe(row, said, sizeof said);
     ag_txn_deed(t, ag_task_actor(op), op->row->name, "", 0, "%s", said);
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    if ((err = take_rights(t, row, gone, fault)) != ANTAG_OK)
         return err;
     ag_render_staff(w, row);
     return gone ? ag_registry_delete_staff(t->st->reg, row->id, fault)

@@ -44,6 +44,16 @@ static void write_roles(struct antag_writer *w, const msgpack_object *list)
     antag_w_end(w);
 }
 
+void ag_seal_name(struct ag_steward *st, char out[32])
+{
+    struct ag_reply reply = {0};
+
+    out[0] = '\0';
+    if (ag_call(ag_role_control(st->role), "roles", NULL, 0, ASK_MS, &reply) == ANTAG_OK)
+        (void)antag_object_text(reply.result, "seal", out, 32);
+    ag_reply_fini(&reply);
+}
+
 /* Roles and seal, from the supervisor. */
 static void write_processes(struct ag_steward *st, struct antag_writer *w)
 {

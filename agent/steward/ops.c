@@ -20,13 +20,15 @@ static const enum lane lanes[ANTAG_STAFF_METHOD_COUNT] = {
     [ANTAG_STAFF_grant_remove] = LANE_STOP, [ANTAG_STAFF_lock] = LANE_STOP,
     [ANTAG_STAFF_staff_remove] = LANE_STOP, [ANTAG_STAFF_key_generate] = LANE_LONG,
     [ANTAG_STAFF_key_import] = LANE_LONG,   [ANTAG_STAFF_antom_key_add] = LANE_LONG,
-    [ANTAG_STAFF_unlock] = LANE_LONG,
+    [ANTAG_STAFF_unlock] = LANE_LONG,       [ANTAG_STAFF_change_approve] = LANE_LONG,
+    [ANTAG_STAFF_change_code] = LANE_LONG,  [ANTAG_STAFF_key_activate] = LANE_LONG,
+    [ANTAG_STAFF_key_resume] = LANE_LONG,   [ANTAG_STAFF_key_compromise] = LANE_LONG,
 };
 
 typedef enum antag_err op_fn(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
                              struct antag_fault *fault);
 static op_fn *const handlers[ANTAG_STAFF_METHOD_COUNT] = {
-#define ANTAG_ROW(name, params, locked, who, files) [ANTAG_STAFF_##name] = ag_op_##name,
+#define ANTAG_ROW(name, params, locked, who, files, guard) [ANTAG_STAFF_##name] = ag_op_##name,
     ANTAG_STAFF_METHODS(ANTAG_ROW)
 #undef ANTAG_ROW
 };
@@ -145,11 +147,22 @@ static enum antag_err route(struct ag_steward *st, struct ag_task *op,
     return err;
 }
 
+struct ag_task *ag_task_blank(uint32_t uid)
+{
+    struct ag_task *op = calloc(1, sizeof *op);
+
+    if (op != NULL) {
+        op->uid = uid;
+        antag_writer_init(&op->answer, ANSWER_MAX);
+    }
+    return op;
+}
+
 enum antag_err ag_task_new(struct ag_steward *st, uint32_t uid, uint8_t *bytes, size_t len,
                            const int *files, size_t file_count, struct ag_task **out,
                            struct ag_task_refusal *refusal)
 {
-    struct ag_task *op = calloc(1, sizeof *op);
+    struct ag_task *op = ag_task_blank(uid);
     struct antag_message m;
     enum antag_err err = ANTAG_ERR_NO_MEMORY;
 
@@ -162,11 +175,9 @@ enum antag_err ag_task_new(struct ag_steward *st, uint32_t uid, uint8_t *bytes, 
         free(bytes);
         return err;
     }
-    op->uid = uid;
     op->bytes = bytes;
     for (size_t i = 0; i < file_count && i < AG_OP_FILES_MAX; i++)
         op->files[op->file_count++] = files[i];
-    antag_writer_init(&op->answer, ANSWER_MAX);
     if ((err = antag_decoder_init(&op->decoder)) != ANTAG_OK)
         goto out;
     op->decoder_made = true;
@@ -241,6 +252,11 @@ void ag_task_run(struct ag_steward *st, struct ag_task *op)
     ag_log(op->err == ANTAG_OK ? AG_LOG_INFO : AG_LOG_WARN, "staff",
            AG_F_TEXT("method", op->row->name), AG_F_UINT("uid", op->uid), AG_F_ERR(op->err),
            AG_F_TEXT("message", op->err == ANTAG_OK ? "" : antag_fault_text(&fault)));
+}
+
+enum antag_err ag_task_do(struct ag_steward *st, struct ag_task *op, struct antag_fault *fault)
+{
+    return handlers[op->which](st, op, &op->answer, fault);
 }
 
 /* ---- threads */

@@ -25,8 +25,11 @@ struct ag_task {
     uint64_t row_id;              /* of the row it is about */
     struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
     struct ag_secret *secret;     /* that was passed; freed with the operation */
-    struct antag_writer answer;   /* the whole answer, when it is done */
-    enum antag_err err;           /* what it came to */
+    struct ag_change_run
+        *run;        /* the approved change it runs for (changes.h); NULL: it is asked for now */
+    uint64_t opened; /* the change it became instead of being done; 0: none */
+    struct antag_writer answer; /* the whole answer, when it is done */
+    enum antag_err err;         /* what it came to */
     /* inside */
     void *owner; /* of the one who submitted; NULL when he is gone. Loop thread. */
     uint8_t *bytes;
@@ -48,6 +51,8 @@ struct ag_task_refusal {
 ANTAG_MUST_CHECK enum antag_err ag_task_new(struct ag_steward *st, uint32_t uid, uint8_t *bytes,
                                             size_t len, const int *files, size_t file_count,
                                             struct ag_task **out, struct ag_task_refusal *refusal);
+/* One that is filled in by the agent itself; NULL: no memory. Its `bytes` are freed with it. */
+struct ag_task *ag_task_blank(uint32_t uid);
 void ag_task_free(struct ag_task *op); /* NULL accepted */
 struct ag_actor ag_task_actor(const struct ag_task *op);
 
@@ -68,7 +73,7 @@ bool ag_pool_join(struct ag_steward *st);
 
 /* One function for each method: writes the result as one value. It may have written some when it fails:
  * that is thrown away. */
-#define ANTAG_ROW(name, params, locked, who, files)                                                \
+#define ANTAG_ROW(name, params, locked, who, files, guard)                                         \
     enum antag_err ag_op_##name(struct ag_steward *st, struct ag_task *op, struct antag_writer *w, \
                                 struct antag_fault *fault);
 ANTAG_STAFF_METHODS(ANTAG_ROW)
@@ -76,5 +81,8 @@ ANTAG_STAFF_METHODS(ANTAG_ROW)
 
 /* Runs an operation to its answer; on a thread that may wait. */
 void ag_task_run(struct ag_steward *st, struct ag_task *op);
+/* Runs one for its effect: no answer is made. On a thread that may wait. */
+ANTAG_MUST_CHECK enum antag_err ag_task_do(struct ag_steward *st, struct ag_task *op,
+                                           struct antag_fault *fault);
 
 #endif

@@ -280,6 +280,8 @@ static void deed_fields(const struct ag_record *r, const struct ag_row_deed *d,
         f[n++] = AG_F_TEXT("subject", d->subject);
     if (d->handle != 0)
         f[n++] = AG_F_UINT("handle", d->handle);
+    if (d->change_id != 0)
+        f[n++] = AG_F_UINT("change", d->change_id);
     if (d->detail[0] != '\0')
         f[n++] = AG_F_TEXT("detail", d->detail);
     if (r->behind != 0)

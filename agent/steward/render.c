@@ -1,4 +1,5 @@
 #include "agent/steward/render.h"
+#include "agent/core/quorum.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
     const struct ag_row_key *active = ag_book_active_key(b, p->id);
     const struct ag_row_antom_key *antom = ag_book_active_antom_key(b, p->id);
     struct ag_missing missing[AG_MISSING_MAX];
-    char text[256];
+    char text[256], quorum[AG_QUORUM_TEXT];
     size_t missing_count = ag_desired_missing(b, p, missing);
 
     antag_w_map(w);
@@ -94,6 +95,10 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
     antag_w_kv_int(w, "response_max_age_ms", p->response_max_age_ms);
     antag_w_kv_int(w, "notification_max_age_ms", p->notification_max_age_ms);
     antag_w_kv_bool(w, "launched", p->launched);
+    if (p->env == AG_ENV_LIVE) {
+        ag_quorum_text(p->quorum, quorum);
+        antag_w_kv_str(w, "quorum", quorum);
+    }
     if (active != NULL)
         antag_w_kv_uint(w, "active_version", active->version);
     if (antom != NULL)
@@ -216,9 +221,8 @@ unsigned ag_staff_role_of(struct antag_slice name)
     return 0;
 }
 
-void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s)
+void ag_render_staff_fields(struct antag_writer *w, const struct ag_row_staff *s)
 {
-    antag_w_map(w);
     antag_w_kv_uint(w, "uid", s->uid);
     antag_w_key(w, "roles");
     antag_w_array(w);
@@ -228,6 +232,12 @@ void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s)
     antag_w_end(w);
     antag_w_kv_str(w, "mail", s->mail);
     antag_w_kv_bool(w, "mail_verified", s->mail_verified);
+}
+
+void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s)
+{
+    antag_w_map(w);
+    ag_render_staff_fields(w, s);
     antag_w_end(w);
 }
 

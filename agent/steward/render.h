@@ -17,6 +17,8 @@ void ag_render_key(struct antag_writer *w, const struct ag_book *b, const struct
                    const struct ag_row_key *k, bool self_tested, const char *public_key);
 void ag_render_antom_key(struct antag_writer *w, const struct ag_book *b, const struct ag_life *l,
                          const struct ag_row_antom_key *k, const char *warning);
+void ag_render_staff_fields(struct antag_writer *w,
+                            const struct ag_row_staff *s); /* in an open map */
 void ag_render_staff(struct antag_writer *w, const struct ag_row_staff *s);
 /* Name of a single staff role, and back; "" and 0: none. */
 const char *ag_staff_role_name(enum antag_staff_role role);

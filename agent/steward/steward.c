@@ -1,5 +1,6 @@
 /* steward: the role: its control channel, its threads, its end. */
 #include "agent/steward/steward.h"
+#include "agent/steward/changes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +86,8 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     st->drain_timer.data = st;
     st->started = true;
     if ((err = ag_pool_start(st, ag_staffsock_answer, st)) != ANTAG_OK ||
-        (err = ag_outbox_start(st)) != ANTAG_OK || (err = ag_driver_start(st)) != ANTAG_OK ||
+        (err = ag_outbox_start(st)) != ANTAG_OK || (err = ag_changer_start(st)) != ANTAG_OK ||
+        (err = ag_driver_start(st)) != ANTAG_OK ||
         (err = ag_staffsock_start(st, start->listen_fd)) != ANTAG_OK) {
         fail(st, "steward.start", err);
         return;
@@ -219,6 +221,7 @@ static bool join_threads(struct ag_steward *st, int64_t until_ms)
     }
     ag_loop_run_tasks(st);
     ag_driver_join(st);
+    ag_changer_join(st);
     ag_outbox_join(st);
     return true;
 }

@@ -25,6 +25,8 @@
 struct ag_driver;
 struct ag_record;
 struct ag_outbox;
+struct ag_changer;
+struct ag_alter;
 struct ag_task;
 struct ag_opener_session;
 struct ag_staffsock;
@@ -151,6 +153,7 @@ struct ag_steward {
 
     struct ag_driver *driver; /* started with the role */
     struct ag_outbox *outbox;
+    struct ag_changer *changer;
     struct ag_pool *pool;
     struct ag_staffsock *sock;
 };
@@ -165,6 +168,8 @@ enum ag_agent_state ag_state_get(struct ag_steward *st, char reason[256]);
 enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256]);
 /* Why nothing of the registry can be had now: LOCKED, REGISTRY or NOT_READY. */
 enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault);
+/* "file", "passphrase": what protects the root key; "" when the supervisor does not say. Not under a lock. */
+void ag_seal_name(struct ag_steward *st, char out[32]);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
@@ -188,7 +193,10 @@ struct ag_txn {
     uint64_t era, epoch; /* epoch: of the commit, 0 before */
     bool locked;
     bool mailed;             /* it puts a mail (outbox.h) */
+    bool allow_root;         /* of the configuration */
+    int64_t change_holds_ms; /* likewise: how long a change that is opened now stays so */
     struct ag_row_deed deed; /* what it is about to do: ag_txn_deed */
+    struct ag_alter *alter;  /* that is told what it alters (alter.h); NULL: nobody asks */
 };
 /* Takes the registry and reads its book. era: 0, or that of an earlier part of the same operation.
  * ag_txn_end in every case. errors: LOCKED, REGISTRY, RETRY (locked and opened in between), IO. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/lib/log.h"
+#include "agent/steward/notices.h"
 #include "agent/steward/steward.h"
 
 enum antag_err ag_stop_add(struct ag_steward *st, struct ag_actor by, uint64_t handle,
@@ -104,6 +105,10 @@ enum antag_err ag_stop_record(struct ag_steward *st, struct ag_actor by, uint64_
     if ((err = ag_txn_write(&t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_registry_put_key(st->reg, &row, fault)) != ANTAG_OK)
+        goto out;
+    err = ag_notice_stopped(&t, p == NULL ? "" : p->name, "merchant key", row.version, "suspended",
+                            by, reason, fault);
+    if (err != ANTAG_OK)
         goto out;
     if ((err = ag_txn_commit(&t, fault)) == ANTAG_OK)
         *epoch = t.epoch;

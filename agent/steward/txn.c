@@ -5,6 +5,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/changes.h"
 #include "agent/steward/outbox.h"
 #include "agent/steward/record.h"
 #include "agent/steward/steward.h"
@@ -31,6 +32,8 @@ enum antag_err ag_txn_begin(struct ag_steward *st, uint64_t era, struct ag_txn *
         return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
                                "the agent was locked meanwhile; nothing was changed");
     t->era = st->era;
+    t->allow_root = conf.staff_allow_root == AG_ALLOW_YES;
+    t->change_holds_ms = conf.staff_change_expires_ms;
     ag_life_init(&t->life, &conf, ag_clock_wall_ms(), ag_observed_now_ms(st));
     if ((err = ag_book_load(st->reg, &t->book, fault)) == ANTAG_OK)
         t->book->behind = ag_record_behind(st);
@@ -196,6 +199,7 @@ void ag_registry_start(struct ag_steward *st)
     if (err == ANTAG_OK) {
         ag_state_set(st, AG_STATE_UNLOCKED, "");
         ag_outbox_kick(st);
+        ag_changer_kick(st);
     } else {
         ag_log_fault(AG_LOG_ERROR, "registry.open", &fault);
         ag_state_set(st, AG_STATE_FAILED, antag_fault_text(&fault));

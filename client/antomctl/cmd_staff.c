@@ -33,6 +33,20 @@ static enum antag_err enter_code(struct ctl *c, json_t **result, struct antag_fa
     return err;
 }
 
+static enum antag_err ask_code(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    struct antag_writer params;
+    enum antag_err err;
+
+    antag_writer_init(&params, ANTAG_FRAME_MAX);
+    antag_w_map(&params);
+    ctl_pairs(c, &params);
+    antag_w_end(&params);
+    err = ctl_ask(c, CTL_STAFF, "mailbox_code", &params, NULL, 0, result, fault);
+    antag_writer_fini(&params);
+    return err;
+}
+
 enum antag_err ctl_run_staff_verify(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
     enum antag_err err;
@@ -40,7 +54,7 @@ enum antag_err ctl_run_staff_verify(struct ctl *c, json_t **result, struct antag
     ctl_secret_setup();
     if (ctl_args_has(&c->line, "--enter"))
         return enter_code(c, result, fault);
-    err = ctl_ask(c, CTL_STAFF, "mailbox_code", NULL, NULL, 0, result, fault);
+    err = ask_code(c, result, fault);
     if (err != ANTAG_OK || !ctl_secret_can_ask())
         return err;
     (void)fprintf(stderr, "A code was mailed to %s. It holds for 15 minutes.\n",
@@ -50,10 +64,28 @@ enum antag_err ctl_run_staff_verify(struct ctl *c, json_t **result, struct antag
     return enter_code(c, result, fault);
 }
 
+/* Shown this once. */
+static void put_recovery(const json_t *codes)
+{
+    size_t i;
+    json_t *code;
+
+    if (json_array_size(codes) == 0)
+        return;
+    (void)putchar('\n');
+    ctl_say(
+        "Your recovery codes. Each approves one change in place of a mailed code, under your own "
+        "account, and everybody is told. Write them down and keep them away from this host: they "
+        "are shown this once.");
+    json_array_foreach(codes, i, code)(void)
+        printf("  %s%s", json_string_value(code), i % 4 == 3 ? "\n" : "");
+}
+
 void ctl_render_staff_verify(struct ctl *c, const json_t *result)
 {
     if (json_object_get(result, "mail_verified") != NULL) {
         (void)printf("mailbox  %s is verified\n", ctl_json_text(result, "mail"));
+        put_recovery(json_object_get(result, "recovery_codes"));
         return;
     }
     (void)printf("mailbox  %s\n", ctl_json_text(result, "mail"));

@@ -59,6 +59,14 @@
     {                                                                                              \
         "--trace", "TEXT", CTL_TEXT, false, "trace", "text that goes into the log and the record"  \
     }
+#define CHANGE                                                                                     \
+    {                                                                                              \
+        "CHANGE", NULL, CTL_UINT, true, "change", "number, as `change list` shows it"              \
+    }
+#define REASON                                                                                     \
+    {                                                                                              \
+        "--reason", "TEXT", CTL_TEXT, false, "reason", "why; those concerned are mailed it"        \
+    }
 #define STAFF_UID                                                                                  \
     {                                                                                              \
         "--uid", "N", CTL_UINT, true, "uid", "user id on this host"                                \
@@ -261,6 +269,21 @@ const struct ctl_command ctl_commands[] = {
         .example = "app confirm shop contract",
     },
     {
+        .words = "app launch",
+        .positionals = ARGS(APP),
+        .options = ARGS({"--skip-rehearsal", "REASON", CTL_TEXT, false, "skip_rehearsal",
+                         "though the sandbox has not seen all three methods; recorded"},
+                        {"--accept-file-seal", NULL, CTL_FLAG, false, "accept_file_seal",
+                         "though the root key is sealed by a file on this host"}),
+        .method = "app_launch",
+        .view = &ctl_view_app,
+        .help = "Ask for the launch: once approved, protected settings change by approval only",
+        .notes = "Needs the confirmed contract, a complete live profile, the rehearsal in the "
+                 "sandbox, and a\n"
+                 "quorum whose people have verified mailboxes. A launch is never undone.",
+        .example = "app launch shop",
+    },
+    {
         .words = "sandbox set",
         .positionals = ARGS(APP),
         .options = ARGS({"--buyer-account", "TEXT", CTL_TEXT, false, "buyer_account",
@@ -364,6 +387,26 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_key,
         .help = "Stop a key at once",
         .example = "key suspend shop/sandbox 1 --reason 'seen in a log'",
+    },
+    {
+        .words = "key compromise",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "key_compromise",
+        .flags = CTL_SLOW,
+        .view = &ctl_view_key,
+        .help = "Stop a key at once and mark it as known to others; it never signs again",
+        .notes = "A successor is staged if there is none. In a launched profile the stop is at "
+                 "once, and\n"
+                 "the mark waits for approval.",
+        .example = "key compromise shop/sandbox 1",
+    },
+    {
+        .words = "key destroy",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "key_destroy",
+        .view = &ctl_view_key,
+        .help = "Wipe the private half of a key that waited long enough, or is compromised",
+        .example = "key destroy shop/sandbox 1",
     },
     {
         .words = "key resume",
@@ -522,7 +565,9 @@ const struct ctl_command ctl_commands[] = {
     },
     {
         .words = "staff verify",
-        .options = ARGS({"--enter", NULL, CTL_FLAG, false, NULL,
+        .options = ARGS({"--again", NULL, CTL_FLAG, false, "again",
+                         "though it is verified: an approver gets new recovery codes"},
+                        {"--enter", NULL, CTL_FLAG, false, NULL,
                          "enter a code that was mailed before (terminal or standard input)"}),
         .run = ctl_run_staff_verify,
         .render = ctl_render_staff_verify,
@@ -531,6 +576,72 @@ const struct ctl_command ctl_commands[] = {
             "Run it as yourself. The code is read without echo, or from standard input; it is\n"
             "never an argument. It holds for 15 minutes and takes five attempts.",
         .example = "staff verify",
+    },
+    {
+        .words = "quorum set",
+        .positionals = ARGS(PROFILE, {"QUORUM", NULL, CTL_TEXT, true, "quorum",
+                                      "self, or how many approvers other than who asks"}),
+        .method = "quorum_set",
+        .view = &ctl_view_profile,
+        .help = "Set who has to approve changes of a launched profile",
+        .notes =
+            "self: whoever asks for a change confirms it by his own mailbox, as Antom's own "
+            "centre has it.\nThat does not answer a malicious member of staff; N approvers do.",
+        .example = "quorum set shop/live 2",
+    },
+    {
+        .words = "change list",
+        .options = ARGS({"--all", NULL, CTL_FLAG, false, "all", "those that are over, too"}),
+        .method = "change_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_changes,
+        .help = "Changes that wait for approval, for whom, and until when",
+        .example = "change list",
+    },
+    {
+        .words = "change show",
+        .positionals = ARGS(CHANGE),
+        .method = "change_show",
+        .flags = CTL_SAFE,
+        .render = ctl_render_change,
+        .help = "What exactly a change alters, who asked for it, who has approved it",
+        .example = "change show 7",
+    },
+    {
+        .words = "change approve",
+        .positionals = ARGS(CHANGE),
+        .options = ARGS({"--enter", NULL, CTL_FLAG, false, NULL,
+                         "enter a code that was mailed before (terminal or standard input)"},
+                        {"--recovery", NULL, CTL_FLAG, false, NULL,
+                         "with one of your recovery codes in place of a mailed one"},
+                        {"--digest", "HEX", CTL_TEXT, false, NULL,
+                         "only if its digest begins so: of the change as you saw it before"}),
+        .flags = CTL_SLOW,
+        .run = ctl_run_change_approve,
+        .render = ctl_render_change_approve,
+        .help = "Approve a change: it is shown, a code is mailed to you, and you type the code",
+        .notes =
+            "Run it as yourself. The code is read without echo, or from standard input; it is\n"
+            "never an argument. With the last approval that is needed the change is applied.",
+        .example = "change approve 7",
+    },
+    {
+        .words = "change reject",
+        .positionals = ARGS(CHANGE),
+        .options = ARGS(REASON),
+        .method = "change_reject",
+        .render = ctl_render_change,
+        .help = "Say no to a change, as an approver; it is over",
+        .example = "change reject 7 --reason 'not this key'",
+    },
+    {
+        .words = "change cancel",
+        .positionals = ARGS(CHANGE),
+        .options = ARGS(REASON),
+        .method = "change_cancel",
+        .render = ctl_render_change,
+        .help = "Withdraw a change, as an officer; it is over",
+        .example = "change cancel 7",
     },
     {
         .words = "mail list",

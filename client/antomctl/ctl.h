@@ -69,10 +69,12 @@ ctl_run ctl_run_status, ctl_run_doctor, ctl_run_version, ctl_run_init;
 ctl_run ctl_run_sign, ctl_run_verify_response, ctl_run_verify_notification;
 ctl_run ctl_run_explain_sign, ctl_run_explain_response, ctl_run_explain_notification;
 ctl_run ctl_run_key_import, ctl_run_antom_key_add, ctl_run_unlock, ctl_run_fence_remove;
-ctl_run ctl_run_staff_verify, ctl_run_sandbox_set;
+ctl_run ctl_run_staff_verify, ctl_run_sandbox_set, ctl_run_change_approve;
 ctl_run ctl_run_audit_verify, ctl_run_audit_show, ctl_run_audit_find;
 ctl_check ctl_check_profile_set, ctl_check_grant_add, ctl_check_fence_remove;
 ctl_render ctl_render_staff_verify, ctl_render_onboard;
+ctl_render ctl_render_change, ctl_render_change_approve;
+ctl_render ctl_render_opened; /* the change that was opened in place of what a command asked for */
 ctl_render ctl_render_status, ctl_render_doctor, ctl_render_version, ctl_render_init;
 ctl_render ctl_render_audit_verify, ctl_render_audit_show, ctl_render_audit_find;
 ctl_render ctl_render_sign, ctl_render_verify, ctl_render_explain, ctl_render_key_export;

@@ -102,6 +102,8 @@ static int run_command(struct ctl *c, struct antag_fault *fault)
         err = (command->run != NULL ? command->run : ctl_run_method)(c, &result, fault);
     if (err == ANTAG_OK && c->line.json)
         err = ctl_json_print(result, stdout);
+    else if (err == ANTAG_OK && json_object_get(result, "opened") != NULL)
+        ctl_render_opened(c, json_object_get(result, "opened"));
     else if (err == ANTAG_OK && command->render != NULL)
         command->render(c, result);
     else if (err == ANTAG_OK)

@@ -19,11 +19,13 @@ enum ctl_colour ctl_state_colour(const char *state)
         const char *state;
         enum ctl_colour colour;
     } rows[] = {
-        {"ready", CTL_GOOD},      {"active", CTL_GOOD},    {"ok", CTL_GOOD},
-        {"running", CTL_GOOD},    {"staged", CTL_WAITS},   {"retiring", CTL_WAITS},
-        {"locked", CTL_WAITS},    {"starting", CTL_WAITS}, {"retired", CTL_FAINT},
-        {"destroyed", CTL_FAINT}, {"suspended", CTL_BAD},  {"compromised", CTL_BAD},
-        {"revoked", CTL_BAD},     {"failed", CTL_BAD},
+        {"ready", CTL_GOOD},      {"active", CTL_GOOD},     {"ok", CTL_GOOD},
+        {"running", CTL_GOOD},    {"staged", CTL_WAITS},    {"retiring", CTL_WAITS},
+        {"open", CTL_WAITS},      {"approved", CTL_WAITS},  {"applied", CTL_GOOD},
+        {"rejected", CTL_FAINT},  {"cancelled", CTL_FAINT}, {"expired", CTL_FAINT},
+        {"stale", CTL_BAD},       {"locked", CTL_WAITS},    {"starting", CTL_WAITS},
+        {"retired", CTL_FAINT},   {"destroyed", CTL_FAINT}, {"suspended", CTL_BAD},
+        {"compromised", CTL_BAD}, {"revoked", CTL_BAD},     {"failed", CTL_BAD},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -144,6 +146,15 @@ static void put_user(FILE *out, int64_t uid)
         (void)fputs(pw.pw_name, out);
 }
 
+static void put_uids(FILE *out, const json_t *uids)
+{
+    size_t i;
+    json_t *uid;
+
+    json_array_foreach(uids, i, uid)(void)
+        fprintf(out, "%suid %" PRId64, i > 0 ? ", " : "", (int64_t)json_integer_value(uid));
+}
+
 static void put_int(FILE *out, const struct ctl_column *col, int64_t n)
 {
     char text[CTL_TIME_MAX];
@@ -196,6 +207,8 @@ char *ctl_view_text(const struct ctl_column *col, const json_t *row)
         put_list(out, v, "all");
     else if (col->format == CTL_AS_LINES)
         put_list(out, v, "");
+    else if (col->format == CTL_AS_UIDS)
+        put_uids(out, v);
     else if (col->format == CTL_AS_WORDS)
         put_words(out, v);
     else if (json_is_boolean(v))

@@ -18,6 +18,7 @@ enum ctl_format {
     CTL_AS_LIST,     /* of texts; none: "all" */
     CTL_AS_LINES,    /* of texts; none: left out */
     CTL_AS_WORDS,    /* of texts, each up to its colon; none: left out */
+    CTL_AS_UIDS,     /* of an array: "1001, 1002" */
     CTL_AS_USER,     /* what this host calls a uid; left out where it has no name */
     CTL_AS_WHO,      /* uid, gid or unit of a grant; looks at the whole row */
     CTL_AS_RATE,     /* of a grant, a second and at once; the whole row */
@@ -44,7 +45,8 @@ extern const struct ctl_view ctl_view_key, ctl_view_key_made, ctl_view_key_shown
 extern const struct ctl_view ctl_view_antom_key, ctl_view_antom_keys;
 extern const struct ctl_view ctl_view_grant, ctl_view_grants, ctl_view_fence, ctl_view_fences;
 extern const struct ctl_view ctl_view_state, ctl_view_confirmed, ctl_view_person, ctl_view_staff;
-extern const struct ctl_view ctl_view_mails, ctl_view_sandbox, ctl_view_sandbox_password;
+extern const struct ctl_view ctl_view_mails, ctl_view_sandbox, ctl_view_sandbox_password,
+    ctl_view_changes;
 
 void ctl_view_print(struct ctl *c, const struct ctl_view *view, const json_t *result);
 /* The value of a column as clean text, which the caller frees; "" when the row does not have it. */

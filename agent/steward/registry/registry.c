@@ -192,6 +192,7 @@ enum antag_err ag_registry_begin(struct ag_registry *r, struct antag_fault *faul
 
 void ag_registry_rollback(struct ag_registry *r)
 {
+    r->watch = NULL;
     if (!r->in_transaction)
         return;
     (void)undo(r, NULL); /* logged; the next transaction tries again */
@@ -201,7 +202,6 @@ void ag_registry_rollback(struct ag_registry *r)
         r->saved[i] = (struct ag_regset){0}; /* transferred */
     }
     r->in_transaction = r->failed = r->erased = false;
-    r->watch = NULL;
     r->least_epoch = 0;
 }
 

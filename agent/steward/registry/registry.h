@@ -287,6 +287,20 @@ AG_REGISTRY_DELETE(deed)
 #undef AG_REGISTRY_DELETE
 void ag_grant_fini(struct ag_grant *g);
 
+/* A grant as it stands in its row: globs joined with line feeds. */
+struct ag_row_grant {
+    uint64_t id, profile_id;
+    enum ag_who who;
+    uint32_t number;
+    char unit[ANTAG_UNIT_MAX + 1];
+    unsigned ops;
+    bool query;
+    uint64_t max_body;
+    uint32_t rate, burst; /* requests a second and at once; 0: not limited */
+    char methods[ANTAG_GLOBS_PER_GRANT * (ANTAG_METHOD_MAX + 1)];
+    char paths[ANTAG_GLOBS_PER_GRANT * (ANTAG_GLOB_MAX + 1)];
+};
+
 /* What a transaction alters, column by column, told while it is written: of a row that comes every column (`was` is of
  * kind NONE), of one that goes every column (`is` is NONE), else those that differ. Rows of deed, mail, code, change,
  * approval and recovery are not told. */
@@ -304,7 +318,7 @@ struct ag_regdiff {
     const char *table, *column;
     uint64_t id; /* of the row; 0: it comes */
     const void *
-        row; /* as it will be, or as it was when it goes: struct of its kind, of a grant as it is stored */
+        row; /* as it will be, or as it was when it goes: struct of its kind, of a grant struct ag_row_grant */
     bool comes, goes;
     struct ag_regvalue was, is;
 };

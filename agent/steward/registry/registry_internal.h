@@ -12,20 +12,6 @@
 
 #include "agent/steward/registry/registry.h"
 
-/* A grant as it stands in its row: globs joined with line feeds. */
-struct ag_row_grant {
-    uint64_t id, profile_id;
-    enum ag_who who;
-    uint32_t number;
-    char unit[ANTAG_UNIT_MAX + 1];
-    unsigned ops;
-    bool query;
-    uint64_t max_body;
-    uint32_t rate, burst; /* requests a second and at once; 0: not limited */
-    char methods[ANTAG_GLOBS_PER_GRANT * (ANTAG_METHOD_MAX + 1)];
-    char paths[ANTAG_GLOBS_PER_GRANT * (ANTAG_GLOB_MAX + 1)];
-};
-
 /* The order is that of the digests in the meta row: new kinds go to the end. */
 enum ag_kind_id {
     AG_KIND_APP,
