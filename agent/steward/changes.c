@@ -301,16 +301,16 @@ static enum antag_err void_one(const struct ag_row_approval *row, void *ctx)
 {
     struct void_of *v = ctx;
     struct ag_row_change *change;
-    bool over;
+    bool open;
     enum antag_err err;
 
     if (row->uid != v->uid)
         return ANTAG_OK;
     if ((err = ag_change_get(v->t, row->change_id, &change, v->fault)) != ANTAG_OK)
         return err;
-    over = ag_change_is_over(change->state);
+    open = change->state == AG_CHANGE_OPEN;
     free(change);
-    return over ? ANTAG_OK : ag_registry_delete_approval(v->t->st->reg, row->id, v->fault);
+    return open ? ag_registry_delete_approval(v->t->st->reg, row->id, v->fault) : ANTAG_OK;
 }
 
 enum antag_err ag_approvals_void(struct ag_txn *t, uint32_t uid, struct antag_fault *fault)

@@ -71,7 +71,7 @@ struct ag_approvals {
 ANTAG_MUST_CHECK enum antag_err ag_approvals_of(struct ag_txn *t, uint64_t change_id,
                                                 struct ag_approvals *out,
                                                 struct antag_fault *fault);
-/* A person who may not approve any more, or by another mailbox: his approvals of changes that are not over are void. */
+/* A person who may not approve any more, or by another mailbox: his approvals of open changes are void. */
 ANTAG_MUST_CHECK enum antag_err ag_approvals_void(struct ag_txn *t, uint32_t uid,
                                                   struct antag_fault *fault);
 /* The CHANGE map of proto/staff_methods.h. document: with its bytes. */

@@ -56,10 +56,10 @@ static void add_time(struct notice *n, const char *label, int64_t wall_ms)
 
 /* ---- to whom */
 
-typedef bool gets_fn(const struct ag_row_staff *s, const void *ctx);
+typedef bool wants_fn(const struct ag_row_staff *s, const void *ctx);
 
-static enum antag_err mail_all(struct ag_txn *t, struct notice *n, gets_fn *gets, const void *ctx,
-                           struct antag_fault *fault)
+static enum antag_err mail_all(struct ag_txn *t, struct notice *n, wants_fn *wants, const void *ctx,
+                               struct antag_fault *fault)
 {
     struct ag_conf conf;
     enum antag_err err = ANTAG_OK;
@@ -70,7 +70,7 @@ static enum antag_err mail_all(struct ag_txn *t, struct notice *n, gets_fn *gets
     for (size_t i = 0; i < t->book->staff_count && err == ANTAG_OK; i++) {
         const struct ag_row_staff *s = &t->book->staff[i];
 
-        if (!s->mail_verified || !gets(s, ctx))
+        if (!s->mail_verified || !wants(s, ctx))
             continue;
         n->m.to = s->mail;
         err = ag_outbox_put(t, &n->m, 0, fault);

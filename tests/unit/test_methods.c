@@ -85,7 +85,8 @@ static void test_staff_rights(void)
         "status",       "doctor",         "version",    "app_list",     "app_show",
         "key_list",     "key_show",       "key_export", "profile_show", "antom_key_list",
         "fence_list",   "grant_list",     "staff_list", "sandbox_show", "onboard",
-        "mailbox_code", "mailbox_verify", "mail_list"};
+        "mailbox_code", "mailbox_verify", "mail_list",  "change_list",  "change_show",
+        "change_code",  "change_approve"};
     static const char *const when_locked[] = {"status", "doctor", "version", "unlock"};
     static const struct {
         const char *name;
@@ -102,6 +103,8 @@ static void test_staff_rights(void)
         for (size_t k = 0; k < ROW_COUNT(viewers); k++)
             if (strcmp(viewers[k], row->name) == 0)
                 who = ANTAG_ROLE_VIEWER;
+        if (row->name == antag_staff_method_row(ANTAG_STAFF_change_reject)->name)
+            who = ANTAG_ROLE_APPROVER;
         for (size_t k = 0; k < ROW_COUNT(when_locked); k++)
             locked = locked || strcmp(when_locked[k], row->name) == 0;
         for (size_t k = 0; k < ROW_COUNT(files); k++)
@@ -110,6 +113,36 @@ static void test_staff_rights(void)
         ROW_ASSERT(row->name, row->who == who);
         ROW_ASSERT(row->name, row->when_locked == locked);
         ROW_ASSERT(row->name, row->files_max == files_max);
+    }
+}
+
+/* What waits for approval; stops, what only looks, and what nothing launched depends on are not here. */
+static void test_guards(void)
+{
+    static const struct {
+        const char *name;
+        enum antag_guard guard;
+    } guarded[] = {
+        {"app_launch", ANTAG_GUARD_ALWAYS},      {"profile_set", ANTAG_GUARD_PROFILE},
+        {"quorum_set", ANTAG_GUARD_PROFILE},     {"key_activate", ANTAG_GUARD_PROFILE},
+        {"key_resume", ANTAG_GUARD_PROFILE},     {"key_set", ANTAG_GUARD_PROFILE},
+        {"key_compromise", ANTAG_GUARD_PROFILE}, {"key_destroy", ANTAG_GUARD_PROFILE},
+        {"antom_key_add", ANTAG_GUARD_PROFILE},  {"fence_add", ANTAG_GUARD_PROFILE},
+        {"grant_add", ANTAG_GUARD_PROFILE},      {"staff_add", ANTAG_GUARD_AGENT},
+        {"staff_set", ANTAG_GUARD_AGENT},        {"staff_remove", ANTAG_GUARD_AGENT},
+        {"registry_confirm", ANTAG_GUARD_AGENT},
+    };
+
+    for (int i = 0; i < ANTAG_STAFF_METHOD_COUNT; i++) {
+        const struct antag_staff_method_row *row =
+            antag_staff_method_row((enum antag_staff_method)i);
+        enum antag_guard guard = ANTAG_GUARD_NONE;
+
+        for (size_t k = 0; k < ROW_COUNT(guarded); k++)
+            if (strcmp(guarded[k].name, row->name) == 0)
+                guard = guarded[k].guard;
+        ROW_ASSERT(row->name, row->guard == guard);
+        ROW_ASSERT(row->name, row->guard == ANTAG_GUARD_NONE || row->who == ANTAG_ROLE_OFFICER);
     }
 }
 
@@ -341,13 +374,10 @@ static void test_agent_limits(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
-        {"agent methods", test_agent_methods},
-        {"no such methods", test_no_methods},
-        {"sockets are apart", test_sockets_are_apart},
-        {"rights of staff", test_staff_rights},
-        {"edges of every field", test_edges},
-        {"limits of agent methods", test_agent_limits},
-        CU_TEST_INFO_NULL,
+        {"agent methods", test_agent_methods},          {"no such methods", test_no_methods},
+        {"sockets are apart", test_sockets_are_apart},  {"rights of staff", test_staff_rights},
+        {"what waits for approval", test_guards},       {"edges of every field", test_edges},
+        {"limits of agent methods", test_agent_limits}, CU_TEST_INFO_NULL,
     };
     int status;
 

@@ -369,13 +369,59 @@ static void test_getters(void)
     CU_ASSERT_PTR_NULL(antag_object_get(NULL, "t"));
 }
 
+/* Whatever bytes it came from, the same content is written as the same bytes. */
+static void test_written(void)
+{
+    static const struct antag_params few = {fields, 6,
+                                            sizeof(struct sample)}; /* not map and array */
+    static const struct antag_slice given[] = {
+        B("\x83" TEXT "\xa6number\x07\xa5texts\x91\xa1x"),
+        B("\x83\xa5texts\xc4\x01\x91"), /* the wrong type, for the test itself: refused */
+        B("\xde\x00\x04\xa5texts\xdc\x00\x01\xc4\x01x\xa6number\xce\x00\x00\x00\x07\xa5"
+          "bytes\xc0\xa4text\xd9\x01t"),
+    };
+    static const uint8_t want[] =
+        "\xde\x00\x03\xa4text\xa1t\xa6number\x07\xa5texts\xdc\x00\x01\xa1x";
+    struct antag_writer w;
+
+    for (size_t i = 0; i < ROW_COUNT(given); i++) {
+        struct antag_slice made = {NULL, 0};
+        struct sample s;
+        enum antag_err err = parse(given[i], false, &s, NULL, NULL);
+
+        CU_ASSERT_EQUAL(err == ANTAG_OK, i != 1);
+        if (err != ANTAG_OK)
+            continue;
+        antag_writer_init(&w, 1000);
+        antag_params_write(&few, &s, &w);
+        CU_ASSERT_EQUAL(antag_writer_end(&w, &made), ANTAG_OK);
+        CU_ASSERT_EQUAL(made.len, sizeof want - 1);
+        CU_ASSERT_TRUE(made.len == sizeof want - 1 && memcmp(made.p, want, made.len) == 0);
+        antag_writer_fini(&w);
+    }
+    /* what cannot be written the same way each time is not written */
+    {
+        struct antag_slice made = {NULL, 0};
+        struct sample s;
+
+        CU_ASSERT_EQUAL(
+            parse((struct antag_slice)B("\x82" TEXT "\xa3map\x80"), false, &s, NULL, NULL),
+            ANTAG_OK);
+        antag_writer_init(&w, 1000);
+        antag_params_write(&spec, &s, &w);
+        CU_ASSERT_EQUAL(antag_writer_end(&w, &made), ANTAG_ERR_INTERNAL);
+        antag_writer_fini(&w);
+    }
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
         {"fields", test_rows},     {"given twice", test_twice},
         {"values", test_values},   {"absent", test_absent_is_not_set},
         {"open", test_open},       {"a long unknown key", test_long_unknown_key},
-        {"getters", test_getters}, CU_TEST_INFO_NULL,
+        {"getters", test_getters}, {"written back", test_written},
+        CU_TEST_INFO_NULL,
     };
     int status;
 
