@@ -28,7 +28,8 @@
         TEXT(struct antag_app_create_params, type, false, WORD_MAX),                               \
         TEXT(struct antag_app_create_params, description, false, ANTAG_TEXT_MAX),                  \
         TEXTS(struct antag_app_create_params, scenarios, SCENARIOS, ANTAG_TEXT_MAX),               \
-        TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX)
+        TEXT(struct antag_app_create_params, dashboard_account, false, ANTAG_TEXT_MAX),            \
+        TEXT(struct antag_app_create_params, authorization_url, false, ANTAG_URL_MAX)
 static const struct antag_field app_create_fields[] = {APP_FIELDS(true)};
 static const struct antag_field app_set_fields[] = {APP_FIELDS(false)};
 
@@ -118,10 +119,17 @@ static const struct antag_field grant_add_fields[] = {
     ANTAG_FIELD(struct antag_grant_add_params, ops, TEXTS, true, 1, OPS, WORD_MAX),
     TEXTS(struct antag_grant_add_params, methods, METHODS, ANTAG_METHOD_MAX),
     TEXTS(struct antag_grant_add_params, paths, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
+    TEXTS(struct antag_grant_add_params, merchants, ANTAG_GLOBS_PER_GRANT, ANTAG_MERCHANT_MAX),
     BOOL(struct antag_grant_add_params, query),
     UINT(struct antag_grant_add_params, max_body, false, 0, ANTAG_BODY_MAX),
     UINT(struct antag_grant_add_params, rate, false, 1, ANTAG_RATE_MAX),
     UINT(struct antag_grant_add_params, burst, false, 1, ANTAG_RATE_MAX),
+};
+
+static const struct antag_field merchant_fields[] = {
+    PROFILE(struct antag_merchant_params, true),
+    TEXT(struct antag_merchant_params, merchant, true, ANTAG_MERCHANT_MAX),
+    TEXT(struct antag_merchant_params, description, false, ANTAG_TEXT_MAX),
 };
 
 static const struct antag_field grant_id_fields[] = {
@@ -220,6 +228,7 @@ static const struct antag_field mailbox_code_fields[] = {
 #define FIELDS_fence_add        SPEC(fence_add)
 #define FIELDS_fence_id         SPEC(fence_id)
 #define FIELDS_grant_add        SPEC(grant_add)
+#define FIELDS_merchant         SPEC(merchant)
 #define FIELDS_grant_id         SPEC(grant_id)
 #define FIELDS_staff_add        SPEC(staff_add)
 #define FIELDS_staff_set        SPEC(staff_set)

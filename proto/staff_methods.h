@@ -11,8 +11,8 @@
  *                    (sign, verify: "ready" or a status name; *_why a sentence)
  *   doctor          {} -> {checks: [{check, ok, message, remedy?}]}
  *   app_create      {app, role, region, product, currency, type?, description?, scenarios?,
- *                    dashboard_account?} -> APP
- *   app_set         {app, type?, description?, scenarios?, dashboard_account?} -> APP
+ *                    dashboard_account?, authorization_url?} -> APP
+ *   app_set         {app, type?, description?, scenarios?, dashboard_account?, authorization_url?} -> APP
  *                    (role, region, product and currency are taken, and refused unless they say what is: Antom
  *                    does not let them change)
  *   app_list        {} -> {apps: [APP]}           app_show  {app} -> APP
@@ -54,10 +54,18 @@
  *   fence_add       {profile, path} -> FENCE      fence_list {profile?} -> {fences: [FENCE]}
  *   fence_remove    {fence} -> FENCE              FENCE: {fence, profile, path}  (path: a glob)
  *   grant_add       {profile, uid|gid|unit, ops, methods?, paths?, query?, max_body?,
- *                    rate?, burst?} -> GRANT      (requests a second and at once; 0: not limited)
+ *                    rate?, burst?, merchants?} -> GRANT    (rate, burst: requests a second and at once; 0: not
+ *                    limited; merchants: signs for these only, names with *; of an isv)
  *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
  *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
- *                    paths: [TEXT], query, max_body, rate, burst}
+ *                    paths: [TEXT], merchants: [TEXT], query, max_body, rate, burst}
+ *   merchant_add    {profile, merchant, description?} + memfd token -> MERCHANT     (of an isv)
+ *   merchant_set    {profile, merchant} + memfd token -> MERCHANT       another token
+ *   merchant_list   {profile} -> {merchants: [MERCHANT]}      merchant_show  {profile, merchant} -> MERCHANT
+ *   merchant_suspend, merchant_resume, merchant_remove  {profile, merchant} -> MERCHANT
+ *                    MERCHANT: {profile, merchant, state: active|suspended, state_ms, description, created_ms,
+ *                    token_ms, used, used_ms}     (used: how often it was signed for)
+ *   merchant_url    {app} -> {app, authorization_url}         only after the launch
  *   staff_add       {uid, roles, mail?} -> STAFF     staff_set {uid, roles?, mail?} -> STAFF
  *   staff_list      {} -> {staff: [STAFF]}        staff_remove {uid} -> STAFF
  *                    STAFF: {uid, roles: [viewer|officer|approver], mail, mail_verified}
@@ -141,6 +149,14 @@ enum antag_guard {
     R(grant_add, grant_add, false, OFFICER, 0, PROFILE)                                            \
     R(grant_list, profile_opt, false, VIEWER, 0, NONE)                                             \
     R(grant_remove, grant_id, false, OFFICER, 0, NONE)                                             \
+    R(merchant_add, merchant, false, OFFICER, 1, PROFILE)                                          \
+    R(merchant_set, merchant, false, OFFICER, 1, PROFILE)                                          \
+    R(merchant_list, profile, false, VIEWER, 0, NONE)                                              \
+    R(merchant_show, merchant, false, VIEWER, 0, NONE)                                             \
+    R(merchant_suspend, merchant, false, OFFICER, 0, NONE)                                         \
+    R(merchant_resume, merchant, false, OFFICER, 0, PROFILE)                                       \
+    R(merchant_remove, merchant, false, OFFICER, 0, PROFILE)                                       \
+    R(merchant_url, app, false, VIEWER, 0, NONE)                                                   \
     R(staff_add, staff_add, false, OFFICER, 0, AGENT)                                              \
     R(staff_set, staff_set, false, OFFICER, 0, AGENT)                                              \
     R(staff_list, none, false, VIEWER, 0, NONE)                                                    \
@@ -173,7 +189,7 @@ struct antag_none_params {
 };
 struct antag_app_create_params {
     struct antag_opt_slice app, role, region, product, currency, type, description;
-    struct antag_opt_slice dashboard_account;
+    struct antag_opt_slice dashboard_account, authorization_url;
     struct antag_opt_value scenarios; /* texts */
 };
 struct antag_onboard_confirm_params {
@@ -232,7 +248,7 @@ struct antag_fence_id_params {
 struct antag_grant_add_params {
     struct antag_opt_slice profile, unit;
     struct antag_opt_uint uid, gid, max_body, rate, burst;
-    struct antag_opt_value ops, methods, paths; /* texts */
+    struct antag_opt_value ops, methods, paths, merchants; /* texts */
     struct antag_opt_bool query;
 };
 struct antag_staff_add_params {
@@ -283,6 +299,9 @@ struct antag_change_end_params {
 };
 struct antag_mailbox_code_params {
     struct antag_opt_bool again;
+};
+struct antag_merchant_params {
+    struct antag_opt_slice profile, merchant, description;
 };
 struct antag_grant_id_params {
     struct antag_opt_uint grant;

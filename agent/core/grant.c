@@ -103,3 +103,41 @@ bool ag_grant_permits(const struct ag_grant *g, const struct ag_caller *c, enum 
         return false;
     return one_matches(g->methods, g->method_count, method) && path_matches(g, path);
 }
+
+bool ag_grant_covers_merchant(const struct ag_grant *g, enum ag_op op, struct antag_slice merchant)
+{
+    if (g->merchant_count == 0 || (op & (AG_OP_SIGN | AG_OP_EXPLAIN)) == 0)
+        return true;
+    return merchant.len > 0 && one_matches(g->merchants, g->merchant_count, merchant);
+}
+
+static bool is_merchant(struct antag_slice s, bool glob)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.p[i];
+
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '-' || c == '.' || (glob && c == '*')))
+            return false;
+    }
+    return s.len > 0 && s.len <= ANTAG_MERCHANT_MAX;
+}
+
+enum antag_err ag_glob_check_merchant(struct antag_slice s, const char *field,
+                                      struct antag_fault *f)
+{
+    if (is_merchant(s, true))
+        return ANTAG_OK;
+    return antag_fault_set(f, ANTAG_ERR_BAD_PARAM, field,
+                           "each is the name of a merchant, 1 to %d of A-Z, a-z, 0-9, _, - and ., "
+                           "or such names with *",
+                           ANTAG_MERCHANT_MAX);
+}
+
+enum antag_err ag_merchant_check(struct antag_slice s, const char *field, struct antag_fault *f)
+{
+    if (is_merchant(s, false))
+        return ANTAG_OK;
+    return antag_fault_set(f, ANTAG_ERR_BAD_PARAM, field, "is 1 to %d of A-Z, a-z, 0-9, _, - and .",
+                           ANTAG_MERCHANT_MAX);
+}

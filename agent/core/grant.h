@@ -40,6 +40,8 @@ struct ag_grant {
     struct ag_bucket rate;           /* requests that it lets through; rate 0: as many as come */
     size_t method_count, path_count; /* none: every one */
     char **methods, **paths;         /* globs; owned by the one who made the grant */
+    size_t merchant_count;           /* none: signing for every merchant, and for none */
+    char **merchants;                /* globs likewise: signing is for one of these only */
 };
 
 /* uid 65534 is what the kernel shows for users it cannot map: never granted anything. */
@@ -51,6 +53,9 @@ bool ag_grant_names(const struct ag_grant *g, const struct ag_caller *c);
 bool ag_grant_permits(const struct ag_grant *g, const struct ag_caller *c, enum ag_op op,
                       struct antag_slice method, struct antag_slice uri, size_t body_len);
 
+/* May it sign for this merchant ("": for none)? Operations other than signing know no merchant. */
+bool ag_grant_covers_merchant(const struct ag_grant *g, enum ag_op op, struct antag_slice merchant);
+
 /* Glob over a path: `*` any bytes inside one segment, `**` any bytes across segments, everything else
  * itself (no classes, no escapes). Runs in O(pattern x text) without recursion. */
 bool ag_glob_match(struct antag_slice pattern, struct antag_slice text);
@@ -60,5 +65,11 @@ ANTAG_MUST_CHECK enum antag_err ag_glob_check_path(struct antag_slice s, const c
                                                    struct antag_fault *f);
 ANTAG_MUST_CHECK enum antag_err ag_glob_check_method(struct antag_slice s, const char *field,
                                                      struct antag_fault *f);
+/* Merchants: as their names, with `*`. */
+ANTAG_MUST_CHECK enum antag_err ag_glob_check_merchant(struct antag_slice s, const char *field,
+                                                       struct antag_fault *f);
+/* A merchant's name: 1 to ANTAG_MERCHANT_MAX of A-Z, a-z, 0-9, '_', '-', '.'. errors: BAD_PARAM. */
+ANTAG_MUST_CHECK enum antag_err ag_merchant_check(struct antag_slice s, const char *field,
+                                                  struct antag_fault *f);
 
 #endif

@@ -44,8 +44,9 @@ struct front {
     struct ag_conf conf;
     enum ag_agent_state state;
     char reason[256];
-    struct ag_view *view;  /* the current one; held */
-    struct ag_view *views; /* all that may be in use */
+    struct ag_secret *token_key; /* of merchants' tokens; NULL: locked, or not received yet */
+    struct ag_view *view;        /* the current one; held */
+    struct ag_view *views;       /* all that may be in use */
     uint64_t view_seq;
 
     struct ag_worker **workers;
@@ -61,7 +62,8 @@ struct front {
 /* Make a view of what holds now and give it to all workers. */
 static enum antag_err publish(struct front *f)
 {
-    struct ag_view *v = ag_view_new(f->view_seq + 1, f->snap, &f->conf, f->shared.main_wake);
+    struct ag_view *v =
+        ag_view_new(f->view_seq + 1, f->snap, &f->conf, f->token_key, f->shared.main_wake);
 
     if (!v) {
         ag_log(AG_LOG_ERROR, "front.view", AG_F_ERR(ANTAG_ERR_NO_MEMORY));
@@ -258,6 +260,10 @@ static enum antag_err take_state(struct front *f, const struct antag_message *m,
                                "must be starting, locked, ready or failed");
     f->state = (enum ag_agent_state)s;
     memcpy(f->reason, reason, sizeof(f->reason));
+    if (f->state == AG_STATE_LOCKED) {
+        ag_secret_free(f->token_key);
+        f->token_key = NULL;
+    }
     if ((err = publish(f)) != ANTAG_OK || (err = add_wait(f, WAIT_STATE, m->id, 0)) != ANTAG_OK)
         return antag_fault_set(fault, err, NULL, NULL);
     return ANTAG_OK;
@@ -286,6 +292,35 @@ static enum antag_err take_begin(struct front *f, const struct antag_message *m,
     return ANTAG_OK;
 }
 
+static void write_used(uint64_t merchant_id, uint64_t count, int64_t last_ms, void *ctx)
+{
+    struct antag_writer *w = ctx;
+
+    antag_w_uint(w, merchant_id);
+    antag_w_uint(w, count);
+    antag_w_int(w, last_ms);
+}
+
+static enum antag_err take_used(struct front *f, const struct antag_message *m,
+                                struct antag_fault *fault)
+{
+    struct antag_writer w;
+    enum antag_err err;
+
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_answer(&w, m->id);
+    antag_w_map(&w);
+    antag_w_key(&w, "used");
+    antag_w_array(&w);
+    ag_rows_take_used(f->rows, AG_USED_MAX, write_used, &w);
+    antag_w_end(&w);
+    antag_w_end(&w);
+    antag_m_close(&w);
+    err = ag_chan_send(f->steward, &w, NULL, 0);
+    antag_writer_fini(&w);
+    return err == ANTAG_OK ? err : antag_fault_set(fault, err, NULL, NULL);
+}
+
 static void on_steward_event(struct front *f, const struct antag_message *m)
 {
     struct antag_fault fault;
@@ -308,10 +343,8 @@ static void on_steward_message(struct ag_chan *c, const struct antag_message *m,
         enum antag_err (*take)(struct front *f, const struct antag_message *m,
                                struct antag_fault *fault);
     } requests[] = {
-        {"state", take_state},
-        {"begin", take_begin},
-        {"commit", take_commit},
-        {"drained", take_drained},
+        {"state", take_state},     {"begin", take_begin}, {"commit", take_commit},
+        {"drained", take_drained}, {"used", take_used},
     };
     struct front *f = ctx;
     struct antag_fault fault;
@@ -614,6 +647,22 @@ static void on_peer(struct ag_role *r, enum ag_role_kind peer, const char *name,
     }
 }
 
+/* The key of merchants' tokens: before the start, or when the agent is unlocked later. */
+static void on_secret(struct ag_role *r, const char *label, struct ag_secret *secret, void *ctx)
+{
+    struct front *f = ctx;
+
+    (void)r;
+    if (strcmp(label, "tokens") != 0) {
+        ag_secret_free(secret);
+        return;
+    }
+    ag_secret_free(f->token_key);
+    f->token_key = secret;
+    if (f->started && !f->draining && publish(f) != ANTAG_OK)
+        ag_log(AG_LOG_ERROR, "front.tokens", AG_F_ERR(ANTAG_ERR_NO_MEMORY));
+}
+
 /* Limits and policy hold from the next request on; the number of threads after the next start. */
 static void on_conf(struct ag_role *r, const struct ag_conf *conf, void *ctx)
 {
@@ -643,6 +692,7 @@ static void raise_descriptors(void)
 int ag_front_main(void)
 {
     static const struct ag_role_ops ops = {
+        .on_secret = on_secret,
         .on_start = on_start,
         .on_peer = on_peer,
         .on_conf = on_conf,
@@ -664,5 +714,6 @@ int ag_front_main(void)
     reap_views(&f);
     ag_snapshot_release(f.snap);
     ag_rows_free(f.rows);
+    ag_secret_free(f.token_key);
     return status;
 }

@@ -234,6 +234,47 @@ static void take_sign_request(const struct request *r)
     ag_links_submit(w->links, job);
 }
 
+/* Not an error of the request: the key is on its way, or the row is damaged. */
+static enum antag_err open_token(const struct ag_job *job, char token[ANTAG_TOKEN_MAX + 1],
+                                 struct antag_fault *fault)
+{
+    const struct ag_merchant *m = job->plan.merchant;
+    enum antag_err err;
+
+    token[0] = '\0';
+    if (m == NULL)
+        return ANTAG_OK;
+    if (job->view->token_key == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_READY, NULL,
+                               "the key of merchants' tokens is not here yet; repeat in a moment");
+    err = ag_token_open(job->view->token_key, job->plan.profile->row->name, m->row->name,
+                        (struct antag_slice){m->row->sealed, m->row->sealed_len}, token);
+    if (err != ANTAG_OK)
+        return antag_fault_set(fault, err, "merchant", "the token of merchant \"%s\" does not open",
+                               m->row->name);
+    atomic_fetch_add_explicit(&m->used->count, 1, memory_order_relaxed);
+    atomic_store_explicit(&m->used->last_ms, ag_clock_wall_ms(), memory_order_relaxed);
+    return ANTAG_OK;
+}
+
+static void answer_signed(struct ag_conn *c, uint32_t id, struct ag_job *job,
+                          struct antag_slice sig)
+{
+    struct ag_worker *w = c->worker;
+    char token[ANTAG_TOKEN_MAX + 1];
+    struct antag_fault fault = {.retry_after_ms = -1};
+
+    if (open_token(job, token, &fault) != ANTAG_OK) {
+        ag_log_fault(AG_LOG_ERROR, "request.token", &fault);
+        ag_conn_refuse(c, true, id, &fault);
+        return;
+    }
+    ag_proved(w->shared, job->plan.profile, AG_PROOF_SIGN);
+    ag_sign_result_write(begin_answer(c, id), &job->plan, sig, job->seq, token);
+    end_answer(c);
+    ag_secret_wipe(token, sizeof token);
+}
+
 void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, struct antag_slice sig,
                        void *ctx)
 {
@@ -243,9 +284,7 @@ void ag_request_signed(struct ag_job *job, const struct antag_fault *fault, stru
 
     ag_conn_detach(w, job);
     if (c && fault->err == ANTAG_OK) {
-        ag_proved(w->shared, job->plan.profile, AG_PROOF_SIGN);
-        ag_sign_result_write(begin_answer(c, id), &job->plan, sig, job->seq);
-        end_answer(c);
+        answer_signed(c, id, job, sig);
     } else if (c) {
         const struct ag_sign_claim *claim = &job->plan.claim;
 

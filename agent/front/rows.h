@@ -16,6 +16,7 @@ struct ag_held_row {
     struct ag_snap_row row;
     EVP_PKEY *pkey;          /* of an Antom key; NULL when it could not be loaded */
     struct ag_limiter spent; /* of a grant with a rate; any thread */
+    struct ag_used used;     /* of a merchant; any thread */
     atomic_uint
         proved; /* of a profile: enum ag_proof, or-ed, that the steward was told; any thread */
 };

@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct antag_slice name,
-                               struct antag_slice method, struct antag_slice uri, size_t body_len,
+                               struct antag_slice method, struct antag_slice uri,
+                               struct antag_slice merchant, size_t body_len,
                                const struct ag_profile **out, struct antag_fault *fault)
 {
     const struct ag_profile *p = ag_snapshot_find(a->snap, name);
@@ -15,7 +16,7 @@ enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct 
     if (a->explain)
         op = AG_OP_EXPLAIN;
     if (p)
-        err = ag_profile_permits(p, a->caller, op, method, uri, body_len,
+        err = ag_profile_permits(p, a->caller, op, method, uri, merchant, body_len,
                                  a->explain ? 0 : a->mono_ns, fault);
     if (err == ANTAG_OK)
         *out = p;
@@ -25,7 +26,7 @@ enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op, struct 
     if (p && ag_profile_ops(p, a->caller) != 0)
         return antag_fault_set(fault, ANTAG_ERR_DENIED, NULL,
                                "no grant of this caller on %s covers this operation with this "
-                               "method, path, query or body size",
+                               "method, path, query, body size or merchant",
                                p->row->name);
     return antag_fault_set(fault, ANTAG_ERR_DENIED, NULL, "%s",
                            antag_err_message(ANTAG_ERR_DENIED));
@@ -90,9 +91,8 @@ static enum antag_err check_forms(const struct antag_sign_params *p, int64_t *at
     struct antag_fault why;
     enum antag_err err;
 
-    if (p->merchant.set)
-        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "merchant",
-                               "no merchant of that name is registered");
+    if (p->merchant.set && (err = ag_merchant_check(p->merchant.v, "merchant", fault)) != ANTAG_OK)
+        return err;
     if ((err = ag_antom_check_method(p->method.v, fault)) != ANTAG_OK ||
         (err = ag_antom_check_uri(p->uri.v, fault)) != ANTAG_OK ||
         (err = ag_antom_check_sign_path(p->uri.v, fault)) != ANTAG_OK)
@@ -113,6 +113,32 @@ static enum antag_err check_skew(const struct ag_asking *a, int64_t at_ms,
                            "is %" PRId64 " ms since 1970, this clock says %" PRId64
                            "; they may differ by %" PRId64 " ms",
                            at_ms, a->now_ms, max_ms);
+}
+
+/* Whoever has a grant learns which merchants there are; others were refused before. */
+static enum antag_err find_merchant(const struct ag_asking *a, const struct antag_sign_params *p,
+                                    struct ag_sign_plan *plan, struct antag_fault *fault)
+{
+    int len = (int)p->merchant.v.len;
+    const char *name = (const char *)p->merchant.v.p;
+
+    plan->merchant = NULL;
+    if (!p->merchant.set)
+        return ANTAG_OK;
+    plan->merchant = ag_snapshot_merchant(a->snap, plan->profile, p->merchant.v);
+    if (plan->merchant == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "merchant",
+                               "%s has no merchant \"%.*s\"; staff adds it with: antomctl merchant "
+                               "add %s %.*s",
+                               plan->profile->row->name, len, name, plan->profile->row->name, len,
+                               name);
+    if (plan->merchant->row->suspended)
+        return antag_fault_set(fault, ANTAG_ERR_MERCHANT_SUSPENDED, "merchant",
+                               "merchant \"%.*s\" of %s is suspended; staff resumes it with: "
+                               "antomctl merchant resume %s %.*s",
+                               len, name, plan->profile->row->name, plan->profile->row->name, len,
+                               name);
+    return ANTAG_OK;
 }
 
 static enum antag_err hash_plan(const struct antag_sign_params *p, struct ag_hasher *hasher,
@@ -170,7 +196,8 @@ enum antag_err ag_sign_plan_make(const struct ag_asking *a, const struct antag_s
 
     if ((err = check_forms(p, &at_ms, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_front_permit(a, AG_OP_SIGN, p->profile.v, p->method.v, p->uri.v, p->body.v.len,
+    if ((err = ag_front_permit(a, AG_OP_SIGN, p->profile.v, p->method.v, p->uri.v,
+                               p->merchant.set ? p->merchant.v : antag_slice_of(""), p->body.v.len,
                                &out->profile, fault)) != ANTAG_OK)
         return err;
     if ((err = ag_front_complete(out->profile, fault)) != ANTAG_OK)
@@ -179,6 +206,8 @@ enum antag_err ag_sign_plan_make(const struct ag_asking *a, const struct antag_s
                               fault)) != ANTAG_OK)
         return err;
     if ((err = check_skew(a, at_ms, fault)) != ANTAG_OK)
+        return err;
+    if ((err = find_merchant(a, p, out, fault)) != ANTAG_OK)
         return err;
     if ((err = ag_front_has_key(out->profile, fault)) != ANTAG_OK)
         return err;
@@ -192,7 +221,7 @@ enum antag_err ag_sign_plan_make(const struct ag_asking *a, const struct antag_s
 }
 
 void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *plan,
-                          struct antag_slice sig, uint64_t seq)
+                          struct antag_slice sig, uint64_t seq, const char *token)
 {
     char record[ANTAG_RECORD_MAX + 1];
     const struct ag_snap_profile *row = plan->profile->row;
@@ -208,6 +237,8 @@ void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *pla
     antag_w_kv_str(w, "Request-Time", plan->time);
     antag_w_kv_str(w, "Signature", header);
     antag_w_kv_str(w, "Content-Type", AG_CONTENT_TYPE);
+    if (token[0] != '\0')
+        antag_w_kv_str(w, "Agent-Token", token);
     antag_w_end(w);
     antag_w_kv_str(w, "uri", plan->uri);
     if (gateway_len > 0) {

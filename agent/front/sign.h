@@ -13,7 +13,8 @@
 #define AG_CONTENT_TYPE "application/json; charset=UTF-8"
 
 struct ag_sign_plan {
-    const struct ag_profile *profile; /* borrowed from the snapshot it was made from */
+    const struct ag_profile *profile;   /* borrowed from the snapshot it was made from */
+    const struct ag_merchant *merchant; /* likewise; NULL: signed for none */
     uint8_t digest[AG_DIGEST_LEN];
     char time[ANTAG_TIME_MAX + 1];
     size_t uri_len;
@@ -33,14 +34,14 @@ struct ag_asking {
 };
 
 /* First match wins: BAD_PARAM (forms, path rules), DENIED, BUSY (rate), PROFILE_INCOMPLETE, NOT_SIGNED_CALL,
- * WRONG_ENVIRONMENT, TIME_SKEW, then why the profile has no signing key (NO_ACTIVE_KEY, …). */
+ * WRONG_ENVIRONMENT, TIME_SKEW, NOT_FOUND or MERCHANT_SUSPENDED (merchant), then why the profile has no signing key (NO_ACTIVE_KEY, …). */
 ANTAG_MUST_CHECK enum antag_err
 ag_sign_plan_make(const struct ag_asking *a, const struct antag_sign_params *p,
                   struct ag_hasher *hasher, struct ag_sign_plan *out, struct antag_fault *fault);
-/* The result map of sign_request, from the plan, its raw signature, and the number of its line in the
- * chain of the keyring. */
+/* The result map of sign_request, from the plan, its raw signature, the number of its line in the chain of the keyring,
+ * and the merchant's token ("": none). */
 void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *plan,
-                          struct antag_slice sig, uint64_t seq);
+                          struct antag_slice sig, uint64_t seq, const char *token);
 
 /* ---- shared with verify.c */
 
@@ -48,8 +49,8 @@ void ag_sign_result_write(struct antag_writer *w, const struct ag_sign_plan *pla
  * errors: DENIED, with one text for a profile that is not there and one that is not granted; BUSY. */
 ANTAG_MUST_CHECK enum antag_err ag_front_permit(const struct ag_asking *a, enum ag_op op,
                                                 struct antag_slice name, struct antag_slice method,
-                                                struct antag_slice uri, size_t body_len,
-                                                const struct ag_profile **out,
+                                                struct antag_slice uri, struct antag_slice merchant,
+                                                size_t body_len, const struct ag_profile **out,
                                                 struct antag_fault *fault);
 /* errors: PROFILE_INCOMPLETE, naming the command that mends it. */
 ANTAG_MUST_CHECK enum antag_err ag_front_complete(const struct ag_profile *p,

@@ -25,6 +25,8 @@ struct ag_snapshot {
     struct ag_verify_key *others;
     struct ag_granted *grants;
     const char **fences;
+    size_t merchant_slots;         /* a power of two, more than half of it empty */
+    struct ag_merchant *merchants; /* by profile and name; row NULL: empty */
     size_t held_count;
     struct ag_held_row **held; /* what all the pointers above lead to */
 };
@@ -95,6 +97,19 @@ static EVP_PKEY *load_pkey(const struct ag_rows *rows, const struct ag_snap_row 
     return pkey;
 }
 
+/* What was counted of a merchant goes on. */
+static void keep_used(const struct ag_rows *rows, struct ag_held_row *held)
+{
+    struct ag_held_row *old = ag_rowmap_get(&rows->now, AG_SNAP_MERCHANT, held->row.id);
+
+    if (!old)
+        old = ag_rowmap_get(&rows->before, AG_SNAP_MERCHANT, held->row.id);
+    if (!old)
+        return;
+    atomic_store(&held->used.count, atomic_exchange(&old->used.count, 0));
+    atomic_store(&held->used.last_ms, atomic_load(&old->used.last_ms));
+}
+
 /* What a grant has let through of its rate holds when its row returns with the same rate. */
 static void keep_spent(const struct ag_rows *rows, struct ag_held_row *held)
 {
@@ -128,6 +143,8 @@ enum antag_err ag_rows_apply(struct ag_rows *rows, struct ag_snap_row *row)
             held->pkey = load_pkey(rows, &held->row);
         else if (held->row.table == AG_SNAP_GRANT)
             keep_spent(rows, held);
+        else if (held->row.table == AG_SNAP_MERCHANT)
+            keep_used(rows, held);
         err = ag_rowmap_put(&rows->now, held);
     } else {
         err = ANTAG_ERR_NO_MEMORY;
@@ -182,7 +199,7 @@ static struct ag_profile *find_id(const struct ag_snapshot *s, uint64_t id)
 }
 
 struct totals {
-    size_t rows, profiles, keys, grants, fences;
+    size_t rows, profiles, keys, grants, fences, merchants;
 };
 
 static void count_rows(const struct ag_rowmap *m, struct totals *n)
@@ -196,6 +213,7 @@ static void count_rows(const struct ag_rowmap *m, struct totals *n)
         n->keys += r->row.table == AG_SNAP_ANTOM_KEY;
         n->grants += r->row.table == AG_SNAP_GRANT;
         n->fences += r->row.table == AG_SNAP_FENCE;
+        n->merchants += r->row.table == AG_SNAP_MERCHANT;
     }
 }
 
@@ -203,6 +221,9 @@ static enum antag_err reserve(struct ag_snapshot *s, const struct totals *n)
 {
     for (s->slot_count = 8; s->slot_count <= n->profiles * 2;)
         s->slot_count *= 2;
+    for (s->merchant_slots = 2; s->merchant_slots <= n->merchants * 2;)
+        s->merchant_slots *= 2;
+    s->merchants = calloc(s->merchant_slots, sizeof(*s->merchants));
     s->profiles = calloc(n->profiles + 1, sizeof(*s->profiles));
     s->by_name = calloc(s->slot_count, sizeof(*s->by_name));
     s->by_id = calloc(s->slot_count, sizeof(*s->by_id));
@@ -212,7 +233,7 @@ static enum antag_err reserve(struct ag_snapshot *s, const struct totals *n)
     s->fences = calloc(n->fences + 1, sizeof(*s->fences));
     s->held = calloc(n->rows + 1, sizeof(*s->held));
     return s->profiles && s->by_name && s->by_id && s->keys && s->others && s->grants &&
-                   s->fences && s->held
+                   s->fences && s->held && s->merchants
                ? ANTAG_OK
                : ANTAG_ERR_NO_MEMORY;
 }
@@ -252,10 +273,26 @@ static struct ag_profile *owner_of(const struct ag_snapshot *s, const struct ag_
         return find_id(s, r->row.u.grant.profile_id);
     case AG_SNAP_FENCE:
         return find_id(s, r->row.u.fence.profile_id);
+    case AG_SNAP_MERCHANT:
+        return find_id(s, r->row.u.merchant.profile_id);
     case AG_SNAP_PROFILE:
         break;
     }
     return NULL;
+}
+
+/* The place of a merchant, or the empty one where it would stand. */
+static struct ag_merchant *merchant_place(const struct ag_snapshot *s, uint64_t profile_id,
+                                          struct antag_slice name)
+{
+    size_t at = (size_t)(hash_name(name) ^ hash_id(profile_id)) & (s->merchant_slots - 1);
+
+    for (;; at = (at + 1) & (s->merchant_slots - 1)) {
+        struct ag_merchant *m = &s->merchants[at];
+
+        if (!m->row || (m->row->profile_id == profile_id && antag_slice_is(name, m->row->name)))
+            return m;
+    }
 }
 
 static void count_owned(struct ag_snapshot *s)
@@ -321,6 +358,9 @@ static void fill_owned(struct ag_snapshot *s)
         } else if (r->row.table == AG_SNAP_GRANT) {
             s->grants[(size_t)(p->grants - s->grants) + p->grant_count++] =
                 (struct ag_granted){&r->row.u.grant, &r->spent};
+        } else if (r->row.table == AG_SNAP_MERCHANT) {
+            *merchant_place(s, p->id, antag_slice_of(r->row.u.merchant.name)) =
+                (struct ag_merchant){&r->row.u.merchant, r->row.id, &r->used};
         } else {
             s->fences[(size_t)(p->fences - s->fences) + p->fence_count++] = r->row.u.fence.path;
         }
@@ -403,6 +443,7 @@ void ag_snapshot_release(struct ag_snapshot *s)
     free(s->others);
     free(s->grants);
     free(s->fences);
+    free(s->merchants);
     free(s);
 }
 
@@ -439,6 +480,30 @@ const struct ag_profile *ag_snapshot_find(const struct ag_snapshot *s, struct an
     return NULL;
 }
 
+const struct ag_merchant *ag_snapshot_merchant(const struct ag_snapshot *s,
+                                               const struct ag_profile *p, struct antag_slice name)
+{
+    const struct ag_merchant *m = merchant_place(s, p->id, name);
+
+    return m->row ? m : NULL;
+}
+
+void ag_rows_take_used(struct ag_rows *rows, size_t max, ag_used_fn *visit, void *ctx)
+{
+    size_t at;
+
+    for (struct ag_held_row *r = ag_rowmap_first(&rows->now, &at); r;
+         r = ag_rowmap_next(&rows->now, &at, r)) {
+        uint64_t count =
+            r->row.table == AG_SNAP_MERCHANT && max > 0 ? atomic_exchange(&r->used.count, 0) : 0;
+
+        if (count == 0)
+            continue;
+        visit(r->row.id, count, atomic_load(&r->used.last_ms), ctx);
+        max--;
+    }
+}
+
 unsigned ag_profile_ops(const struct ag_profile *p, const struct ag_caller *c)
 {
     unsigned ops = 0;
@@ -452,7 +517,8 @@ unsigned ag_profile_ops(const struct ag_profile *p, const struct ag_caller *c)
 
 enum antag_err ag_profile_permits(const struct ag_profile *p, const struct ag_caller *c,
                                   enum ag_op op, struct antag_slice method, struct antag_slice uri,
-                                  size_t body_len, int64_t now_ns, struct antag_fault *fault)
+                                  struct antag_slice merchant, size_t body_len, int64_t now_ns,
+                                  struct antag_fault *fault)
 {
     const struct ag_grant *soonest = NULL;
     int64_t least_ms = 0, wait_ms;
@@ -460,7 +526,8 @@ enum antag_err ag_profile_permits(const struct ag_profile *p, const struct ag_ca
     for (size_t i = 0; i < p->grant_count; i++) {
         const struct ag_granted *g = &p->grants[i];
 
-        if (!ag_grant_permits(g->grant, c, op, method, uri, body_len))
+        if (!ag_grant_permits(g->grant, c, op, method, uri, body_len) ||
+            !ag_grant_covers_merchant(g->grant, op, merchant))
             continue;
         if (g->grant->rate.rate == 0 || now_ns == 0)
             return ANTAG_OK;

@@ -25,6 +25,12 @@ struct ag_verify_key {
 };
 
 /* a profile with everything that belongs to it; borrowed from its snapshot */
+/* a merchant that an isv may act for */
+struct ag_merchant {
+    const struct ag_snap_merchant *row;
+    uint64_t id;
+    struct ag_used *used; /* shared by all snapshots that have it */
+};
 struct ag_granted {
     const struct ag_grant *grant;
     struct ag_limiter
@@ -66,17 +72,22 @@ uint64_t ag_snapshot_epoch(const struct ag_snapshot *s);
 size_t ag_snapshot_count(const struct ag_snapshot *s);
 const struct ag_profile *ag_snapshot_at(const struct ag_snapshot *s, size_t i);
 const struct ag_profile *ag_snapshot_find(const struct ag_snapshot *s, struct antag_slice name);
+/* NULL: the profile has none of that name. */
+const struct ag_merchant *ag_snapshot_merchant(const struct ag_snapshot *s,
+                                               const struct ag_profile *p, struct antag_slice name);
+/* What was used of merchants since it was taken the last time, from the master copy: of `max` at most, the rest stays. */
+typedef void ag_used_fn(uint64_t merchant_id, uint64_t count, int64_t last_ms, void *ctx);
+void ag_rows_take_used(struct ag_rows *rows, size_t max, ag_used_fn *visit, void *ctx);
 
 /* Operations (enum ag_op, or-ed) that any grant on `p` gives to `c`; 0: none. */
 unsigned ag_profile_ops(const struct ag_profile *p, const struct ag_caller *c);
 /* Does one grant on `p` cover this whole, and has it a token left? One is taken of the first that has.
  * now_ns: monotonic; 0: whatever the rate, nothing is taken.
  * errors: DENIED; BUSY with the grant that has one soonest, and retry_after_ms. */
-ANTAG_MUST_CHECK enum antag_err ag_profile_permits(const struct ag_profile *p,
-                                                   const struct ag_caller *c, enum ag_op op,
-                                                   struct antag_slice method,
-                                                   struct antag_slice uri, size_t body_len,
-                                                   int64_t now_ns, struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err
+ag_profile_permits(const struct ag_profile *p, const struct ag_caller *c, enum ag_op op,
+                   struct antag_slice method, struct antag_slice uri, struct antag_slice merchant,
+                   size_t body_len, int64_t now_ns, struct antag_fault *fault);
 /* Does a row of the registry except the path of `uri` from the fence? */
 bool ag_profile_is_excepted(const struct ag_profile *p, struct antag_slice uri);
 

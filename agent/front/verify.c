@@ -170,8 +170,8 @@ enum antag_err ag_verify_parts(const struct ag_asking *a, enum ag_verify_kind ki
         (err = ag_antom_check_uri(p->uri.v, fault)) != ANTAG_OK ||
         (err = find_headers(kind, a->explain, &p->headers.v, headers, fault)) != ANTAG_OK)
         return err;
-    if ((err = ag_front_permit(a, AG_OP_VERIFY, p->profile.v, p->method.v, p->uri.v, p->body.v.len,
-                               profile, fault)) != ANTAG_OK)
+    if ((err = ag_front_permit(a, AG_OP_VERIFY, p->profile.v, p->method.v, p->uri.v,
+                               antag_slice_of(""), p->body.v.len, profile, fault)) != ANTAG_OK)
         return err;
     if ((err = ag_front_complete(*profile, fault)) != ANTAG_OK)
         return err;

@@ -13,12 +13,16 @@ void ag_front_wake(int eventfd)
 }
 
 struct ag_view *ag_view_new(uint64_t seq, struct ag_snapshot *snap, const struct ag_conf *conf,
-                            int main_wake)
+                            const struct ag_secret *token_key, int main_wake)
 {
     struct ag_view *v = calloc(1, sizeof(*v));
 
     if (!v)
         return NULL;
+    if (token_key && !(v->token_key = ag_secret_copy(token_key))) {
+        free(v);
+        return NULL;
+    }
     atomic_init(&v->refs, 1);
     v->seq = seq;
     v->snap = ag_snapshot_hold(snap);
@@ -30,6 +34,7 @@ struct ag_view *ag_view_new(uint64_t seq, struct ag_snapshot *snap, const struct
 void ag_view_free(struct ag_view *v)
 {
     ag_snapshot_release(v->snap);
+    ag_secret_free(v->token_key);
     free(v);
 }
 

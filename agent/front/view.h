@@ -10,6 +10,7 @@
 #include "agent/front/snapshot.h"
 #include "agent/lib/conf.h"
 #include "agent/lib/role.h"
+#include "agent/lib/secret.h"
 
 struct ag_view {
     atomic_uint refs;
@@ -18,17 +19,20 @@ struct ag_view {
     enum ag_agent_state state; /* as the steward or the start event said */
     char reason[256];          /* why it is not ready; "": not known */
     struct ag_conf conf;
-    int main_wake;        /* eventfd of the main thread */
-    struct ag_view *next; /* main thread's list */
+    struct ag_secret *token_key; /* opens merchants' tokens; NULL: not there */
+    int main_wake;               /* eventfd of the main thread */
+    struct ag_view *next;        /* main thread's list */
 };
 
 /* Wakes the main thread. An eventfd, because it outlives the loop. Any thread. */
 void ag_front_wake(int eventfd);
 
 /* main thread */
-struct ag_view *ag_view_new(uint64_t seq, struct ag_snapshot *snap, const struct ag_conf *conf,
-                            int main_wake); /* holds snap; one reference; NULL: no memory */
-void ag_view_free(struct ag_view *v);       /* whatever its references */
+struct ag_view *ag_view_new(
+    uint64_t seq, struct ag_snapshot *snap, const struct ag_conf *conf,
+    const struct ag_secret *token_key,
+    int main_wake); /* holds snap, copies the key (NULL: none); one reference; NULL: no memory */
+void ag_view_free(struct ag_view *v); /* whatever its references */
 
 /* any thread */
 struct ag_view *ag_view_hold(struct ag_view *v);

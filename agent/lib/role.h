@@ -8,7 +8,8 @@
  *   supervisor -> role   event start {name, home, conf, state, reason} + listening socket (front, steward)
  *                        event peer {role, name, lane} + fd
  *                        event conf {conf}
- *                        event unlocked {}         steward, after the secrets "registry:seal", "registry:mac", "audit:steward"
+ *                        event unlocked {}         steward, after the secrets "registry:seal", "registry:mac", "audit:steward",
+ *                                                  "tokens" (the front gets the last one, and no event)
  *                        event drain {}
  *                        event task {task, type?} + fd passphrase?
  *                                                  opener, after start: "seal-create" (type file|passphrase),

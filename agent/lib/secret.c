@@ -213,23 +213,39 @@ enum antag_err ag_unseal(const struct ag_secret *key, struct antag_slice ad,
                          struct antag_slice sealed, struct ag_secret **out)
 {
     struct ag_secret *plain;
-    unsigned long long len = 0;
+    size_t len = 0;
+    enum antag_err err;
 
-    if (key->len != AG_KEY_LEN)
-        return ANTAG_ERR_INTERNAL;
-    if (sealed.len < AG_SEAL_OVERHEAD || sealed.p[0] != SEAL_FORMAT)
+    if (sealed.len < AG_SEAL_OVERHEAD)
         return ANTAG_ERR_REGISTRY;
     plain = ag_secret_new(sealed.len - AG_SEAL_OVERHEAD);
     if (plain == NULL)
         return ANTAG_ERR_NO_MEMORY;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-            plain->bytes, &len, NULL, sealed.p + 1 + NONCE_LEN, sealed.len - 1 - NONCE_LEN, ad.p,
-            ad.len, sealed.p + 1, key->bytes) != 0) {
+    err = ag_unseal_into(key, ad, sealed, plain->bytes, plain->cap, &len);
+    if (err != ANTAG_OK) {
         ag_secret_free(plain);
-        return ANTAG_ERR_REGISTRY;
+        return err;
     }
-    ag_secret_set_len(plain, (size_t)len);
+    ag_secret_set_len(plain, len);
     *out = plain;
+    return ANTAG_OK;
+}
+
+enum antag_err ag_unseal_into(const struct ag_secret *key, struct antag_slice ad,
+                              struct antag_slice sealed, uint8_t *out, size_t size, size_t *len)
+{
+    unsigned long long plain_len = 0;
+
+    if (key->len != AG_KEY_LEN)
+        return ANTAG_ERR_INTERNAL;
+    if (sealed.len < AG_SEAL_OVERHEAD || sealed.p[0] != SEAL_FORMAT ||
+        sealed.len - AG_SEAL_OVERHEAD > size)
+        return ANTAG_ERR_REGISTRY;
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(out, &plain_len, NULL, sealed.p + 1 + NONCE_LEN,
+                                                   sealed.len - 1 - NONCE_LEN, ad.p, ad.len,
+                                                   sealed.p + 1, key->bytes) != 0)
+        return ANTAG_ERR_REGISTRY;
+    *len = (size_t)plain_len;
     return ANTAG_OK;
 }
 

@@ -45,6 +45,11 @@ ANTAG_MUST_CHECK enum antag_err ag_seal(const struct ag_secret *key, struct anta
 ANTAG_MUST_CHECK enum antag_err ag_unseal(const struct ag_secret *key, struct antag_slice ad,
                                           struct antag_slice sealed, struct ag_secret **out);
 
+/* Likewise, into `out` of `size` bytes, which is the caller's secret to wipe; nothing is allocated. */
+ANTAG_MUST_CHECK enum antag_err ag_unseal_into(const struct ag_secret *key, struct antag_slice ad,
+                                               struct antag_slice sealed, uint8_t *out, size_t size,
+                                               size_t *len);
+
 /* Keyed BLAKE2b-256. */
 #define AG_MAC_LEN 32
 void ag_mac(const struct ag_secret *key, struct antag_slice data, uint8_t out[AG_MAC_LEN]);

@@ -119,6 +119,12 @@ static void say_who(const struct ag_regvalue *v, char *out, size_t size)
     snprintf(out, size, "%s", v->number >= 0 && v->number < 3 ? names[v->number] : "?");
 }
 
+static void say_token(const struct ag_regvalue *v, char *out, size_t size)
+{
+    (void)v;
+    snprintf(out, size, "a sealed token");
+}
+
 /* What people are shown of each table; other columns are bookkeeping. */
 static const struct said {
     const char *table, *column, *words;
@@ -148,8 +154,12 @@ static const struct said {
     {"caller_grant", "max_body", "largest body, bytes", say_number},
     {"caller_grant", "methods", "methods", say_text},
     {"caller_grant", "paths", "paths", say_text},
+    {"caller_grant", "merchants", "for merchants", say_text},
     {"caller_grant", "rate", "requests a second", say_number},
     {"caller_grant", "burst", "requests at once", say_number},
+    {"merchant", "suspended", "suspended", say_bool},
+    {"merchant", "description", "description", say_text},
+    {"merchant", "sealed", "token", say_token},
     {"staff", "roles", "staff roles", say_roles},
     {"staff", "mail", "mailbox", say_text},
     {"staff", "mail_verified", "mailbox is verified", say_bool},
@@ -176,6 +186,8 @@ static uint64_t profile_of(const struct ag_regdiff *d)
         return ((const struct ag_row_fence *)d->row)->profile_id;
     if (strcmp(d->table, "caller_grant") == 0)
         return ((const struct ag_row_grant *)d->row)->profile_id;
+    if (strcmp(d->table, "merchant") == 0)
+        return ((const struct ag_row_merchant *)d->row)->profile_id;
     return 0;
 }
 
@@ -191,6 +203,8 @@ static void name_row(const struct ag_alter *a, const struct ag_regdiff *d, char 
                  ((const struct ag_row_antom_key *)d->row)->version);
     else if (strcmp(d->table, "staff") == 0)
         snprintf(out, size, "uid %u", (unsigned)((const struct ag_row_staff *)d->row)->uid);
+    else if (strcmp(d->table, "merchant") == 0)
+        snprintf(out, size, "%s merchant %s", of, ((const struct ag_row_merchant *)d->row)->name);
     else if (strcmp(d->table, "fence_exception") == 0)
         snprintf(out, size, "%s fence", of);
     else if (strcmp(d->table, "caller_grant") == 0)
@@ -202,7 +216,7 @@ static void name_row(const struct ag_alter *a, const struct ag_regdiff *d, char 
 static void add_line(struct ag_alter *a, const struct ag_regdiff *d, const struct said *s)
 {
     struct ag_alter_line line;
-    char name[ANTAG_PROFILE_MAX + 24];
+    char name[ANTAG_PROFILE_MAX + ANTAG_MERCHANT_MAX + 24];
 
     say_value(s, &d->was, line.was, sizeof line.was);
     say_value(s, &d->is, line.is, sizeof line.is);

@@ -11,7 +11,7 @@
 #define AG_ALTER_LINES_MAX 48
 #define AG_ALTER_BASE_LEN  32
 struct ag_alter_line {
-    char what[80];          /* "shop/live: client id" */
+    char what[160];         /* "shop/live: client id" */
     char was[160], is[160]; /* "" where there is nothing */
 };
 struct ag_alter {

@@ -67,15 +67,14 @@ static enum antag_err visit_grant(const struct ag_grant *row, void *ctx)
     *place = *row;
     place->methods = copy_globs(row->methods, row->method_count);
     place->paths = copy_globs(row->paths, row->path_count);
+    place->merchants = copy_globs(row->merchants, row->merchant_count);
     b->grant_count++; /* ag_book_free takes it from here */
-    if (row->method_count > 0 && place->methods == NULL) {
-        place->method_count = 0;
-        if (place->paths == NULL)
-            place->path_count = 0;
-        return ANTAG_ERR_NO_MEMORY;
-    }
-    if (row->path_count > 0 && place->paths == NULL) {
-        place->path_count = 0;
+    if ((row->method_count > 0 && place->methods == NULL) ||
+        (row->path_count > 0 && place->paths == NULL) ||
+        (row->merchant_count > 0 && place->merchants == NULL)) {
+        place->method_count = place->methods == NULL ? 0 : row->method_count;
+        place->path_count = place->paths == NULL ? 0 : row->path_count;
+        place->merchant_count = place->merchants == NULL ? 0 : row->merchant_count;
         return ANTAG_ERR_NO_MEMORY;
     }
     return ANTAG_OK;
@@ -128,6 +127,7 @@ void ag_book_free(struct ag_book *b)
     free(b->fences);
     free(b->staff);
     free(b->intents);
+    ag_merchants_release(b->merchants);
     free(b);
 }
 
@@ -271,4 +271,60 @@ struct antag_slice ag_key_spki(const struct ag_row_key *k)
 struct antag_slice ag_antom_key_spki(const struct ag_row_antom_key *k)
 {
     return (struct antag_slice){k->spki, k->spki_len};
+}
+
+/* ---- merchants */
+
+struct ag_merchant_list *ag_merchants_hold(struct ag_merchant_list *l)
+{
+    atomic_fetch_add(&l->refs, 1);
+    return l;
+}
+
+void ag_merchants_release(struct ag_merchant_list *l)
+{
+    if (l == NULL || atomic_fetch_sub(&l->refs, 1) > 1)
+        return;
+    free(l->v);
+    free(l);
+}
+
+static enum antag_err visit_merchant(const struct ag_row_merchant *row, void *ctx)
+{
+    struct ag_merchant_list *l = ctx;
+
+    if (l->count == l->cap) /* as many as there were when it was made */
+        return ANTAG_ERR_INTERNAL;
+    l->v[l->count++] = *row;
+    return ANTAG_OK;
+}
+
+enum antag_err ag_merchants_read(struct ag_registry *r, uint64_t era, struct ag_merchant_list *had,
+                                 struct ag_merchant_list **out, struct antag_fault *fault)
+{
+    struct ag_merchant_list *l;
+    enum antag_err err;
+
+    if (had != NULL && had->era == era && had->changed == ag_registry_merchants_changed(r)) {
+        *out = ag_merchants_hold(had);
+        return ANTAG_OK;
+    }
+    l = calloc(1, sizeof *l);
+    if (l != NULL) {
+        atomic_init(&l->refs, 1);
+        l->era = era;
+        l->changed = ag_registry_merchants_changed(r);
+        l->cap = ag_registry_merchant_count(r);
+        l->v = calloc(l->cap + 1, sizeof *l->v);
+    }
+    if (l == NULL || l->v == NULL) {
+        ag_merchants_release(l);
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for the merchants");
+    }
+    if ((err = ag_registry_each_merchant(r, visit_merchant, l, fault)) != ANTAG_OK) {
+        ag_merchants_release(l);
+        return err;
+    }
+    *out = l;
+    return ANTAG_OK;
 }

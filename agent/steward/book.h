@@ -3,6 +3,8 @@
 #ifndef AG_STEWARD_BOOK_H
 #define AG_STEWARD_BOOK_H
 
+#include <stdatomic.h>
+
 #include "agent/steward/registry/registry.h"
 
 struct ag_book {
@@ -19,7 +21,25 @@ struct ag_book {
     struct ag_row_fence *fences;
     struct ag_row_staff *staff;
     struct ag_row_intent *intents;
+    struct ag_merchant_list
+        *merchants; /* held; of the driver's book, as there can be many: else NULL */
 };
+
+/* All merchants, shared by books as long as none was altered. */
+struct ag_merchant_list {
+    atomic_uint refs;
+    uint64_t era, changed; /* of the registry when they were read (ag_registry_merchants_changed) */
+    size_t count, cap;
+    struct ag_row_merchant *v; /* in order of id */
+};
+/* `had` when it is still what the registry holds, else all of them anew; held for the caller. Registry lock held.
+ * errors: REGISTRY, NO_MEMORY. */
+ANTAG_MUST_CHECK enum antag_err ag_merchants_read(struct ag_registry *r, uint64_t era,
+                                                  struct ag_merchant_list *had,
+                                                  struct ag_merchant_list **out,
+                                                  struct antag_fault *fault);
+struct ag_merchant_list *ag_merchants_hold(struct ag_merchant_list *l);
+void ag_merchants_release(struct ag_merchant_list *l); /* NULL accepted */
 
 /* errors: REGISTRY naming the row that does not verify, IO, NO_MEMORY. *out is the caller's. */
 ANTAG_MUST_CHECK enum antag_err ag_book_load(struct ag_registry *r, struct ag_book **out,

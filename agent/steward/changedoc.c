@@ -48,6 +48,8 @@ static void write_request(struct antag_writer *w, const struct ag_task *op)
     antag_params_write(&op->row->params, op->params, w);
     if (op->made != NULL)
         antag_w_kv_bin(w, "spki", (struct antag_slice){op->made->spki, op->made->spki_len});
+    if (op->sealed_len > 0)
+        antag_w_kv_bin(w, "sealed", (struct antag_slice){op->sealed, op->sealed_len});
 }
 
 static void write_requester(struct antag_writer *w, const struct ag_row_change *row)
@@ -136,6 +138,7 @@ static bool read_fields(const msgpack_object *doc, struct ag_changedoc *out)
     memcpy(out->base, base.p, base.len);
     out->uid = (uint32_t)uid;
     (void)read_slice(doc, "spki", &out->spki);
+    (void)read_slice(doc, "sealed", &out->sealed);
     (void)antag_object_text(doc, "profile", out->profile, sizeof out->profile);
     (void)antag_object_text(doc, "account", out->account, sizeof out->account);
     (void)antag_object_text(doc, "host", out->host, sizeof out->host);
@@ -214,6 +217,12 @@ enum antag_err ag_changedoc_task(const struct ag_row_change *row, struct ag_task
         err = antag_params_parse(&op->row->params, false, doc.params, op->params, fault);
     if (err == ANTAG_OK)
         err = take_spki(op, doc.spki, fault);
+    if (err == ANTAG_OK && doc.sealed.len > sizeof op->sealed)
+        err = antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "a sealed token that is too long");
+    if (err == ANTAG_OK && doc.sealed.len > 0) {
+        memcpy(op->sealed, doc.sealed.p, doc.sealed.len);
+        op->sealed_len = doc.sealed.len;
+    }
 out:
     ag_changedoc_fini(&doc);
     if (err != ANTAG_OK) {

@@ -136,6 +136,24 @@ static enum antag_err add_rules(const struct ag_book *b, struct ag_front_rows *o
     return err;
 }
 
+static enum antag_err add_merchants(const struct ag_book *b, struct ag_front_rows *out)
+{
+    enum antag_err err = ANTAG_OK;
+
+    for (size_t i = 0; b->merchants != NULL && i < b->merchants->count && err == ANTAG_OK; i++) {
+        const struct ag_row_merchant *m = &b->merchants->v[i];
+        struct ag_snap_row row = {.table = AG_SNAP_MERCHANT, .id = m->id};
+
+        row.u.merchant.profile_id = m->profile_id;
+        row.u.merchant.suspended = m->suspended;
+        snprintf(row.u.merchant.name, sizeof row.u.merchant.name, "%s", m->name);
+        row.u.merchant.sealed_len = m->sealed_len;
+        memcpy(row.u.merchant.sealed, m->sealed, m->sealed_len);
+        err = append(out, &row, 0);
+    }
+    return err;
+}
+
 enum antag_err ag_front_rows_make(const struct ag_book *b, const struct ag_front_rows *had,
                                   ag_source_fn *source, void *ctx, struct ag_front_rows *out)
 {
@@ -146,7 +164,9 @@ enum antag_err ag_front_rows_make(const struct ag_book *b, const struct ag_front
         goto out;
     if ((err = add_antom_keys(b, out)) != ANTAG_OK)
         goto out;
-    err = add_rules(b, out);
+    if ((err = add_rules(b, out)) != ANTAG_OK)
+        goto out;
+    err = add_merchants(b, out);
 out:
     if (err != ANTAG_OK)
         ag_front_rows_fini(out);

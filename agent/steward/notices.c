@@ -129,7 +129,7 @@ static void add_alters(struct notice *n, const struct ag_changedoc *doc, uint64_
 
     for (uint32_t i = 0; i < count && i < ALTERS_SHOWN; i++) {
         const msgpack_object *line = &doc->alters->via.array.ptr[i];
-        char what[80], was[100], is[100];
+        char what[120], was[100], is[100];
 
         text_at(line, 0, what, sizeof what);
         text_at(line, 1, was, sizeof was);

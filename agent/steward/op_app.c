@@ -44,6 +44,24 @@ static enum antag_err take_account(const struct antag_opt_slice *given, struct a
     return err;
 }
 
+/* Antom makes it, and merchants open it: a URL of the web. */
+static enum antag_err take_url(const struct antag_opt_slice *given, struct ag_row_app *row,
+                               struct antag_fault *fault)
+{
+    struct antag_fault why;
+    enum antag_err err;
+
+    if (!given->set)
+        return ANTAG_OK;
+    if (strcmp(row->role, "isv") != 0)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "authorization_url",
+                               "belongs to an application of the role isv; %s is of the role %s",
+                               row->name, row->role);
+    if ((err = ag_rule_notify_url(given->v, row->authorization_url, &why)) != ANTAG_OK)
+        return antag_fault_set(fault, err, "authorization_url", "%s", antag_fault_text(&why));
+    return ANTAG_OK;
+}
+
 static enum antag_err take_app(const struct antag_app_create_params *p, struct ag_row_app *row,
                                struct antag_fault *fault)
 {
@@ -62,7 +80,8 @@ static enum antag_err take_app(const struct antag_app_create_params *p, struct a
         (err = ag_rule_line(p->description.v, "description", row->description,
                             sizeof row->description, fault)) != ANTAG_OK)
         return err;
-    if ((err = take_account(&p->dashboard_account, row, fault)) != ANTAG_OK)
+    if ((err = take_account(&p->dashboard_account, row, fault)) != ANTAG_OK ||
+        (err = take_url(&p->authorization_url, row, fault)) != ANTAG_OK)
         return err;
     return take_scenarios(&p->scenarios, row, fault);
 }
@@ -169,6 +188,8 @@ static enum antag_err take_changes(const struct antag_app_set_params *p, struct 
                            sizeof row->description, fault);
     if (err == ANTAG_OK)
         err = take_account(&p->dashboard_account, row, fault);
+    if (err == ANTAG_OK)
+        err = take_url(&p->authorization_url, row, fault);
     if (err == ANTAG_OK && p->scenarios.set) {
         row->scenarios[0] = '\0';
         err = take_scenarios(&p->scenarios, row, fault);
@@ -187,17 +208,19 @@ static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_wri
     if ((err = ag_book_need_app(t->book, p->app.v, &found, fault)) != ANTAG_OK ||
         (err = refuse_changes(p, found, fault)) != ANTAG_OK)
         return err;
-    if (!p->type.set && !p->description.set && !p->scenarios.set && !p->dashboard_account.set)
+    if (!p->type.set && !p->description.set && !p->scenarios.set && !p->dashboard_account.set &&
+        !p->authorization_url.set)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
                                "nothing to set: give type, description, scenarios or "
-                               "dashboard_account");
+                               "dashboard_account, authorization_url");
     row = *found;
     if ((err = take_changes(p, &row, fault)) != ANTAG_OK)
         return err;
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, row.name, 0, "%s%s%s%s",
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, row.name, 0, "%s%s%s%s%s",
                 p->type.set ? "type " : "", p->description.set ? "description " : "",
                 p->scenarios.set ? "scenarios " : "",
-                p->dashboard_account.set ? "dashboard_account" : "");
+                p->dashboard_account.set ? "dashboard_account " : "",
+                p->authorization_url.set ? "authorization_url" : "");
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
         return err;
     ag_render_app(w, t->book, &row);

@@ -109,6 +109,9 @@ static enum antag_err take_grant(const struct antag_grant_add_params *p, struct 
     if ((err = take_globs(&p->paths, "paths", ag_glob_check_path, &g->paths, &g->path_count,
                           fault)) != ANTAG_OK)
         return err;
+    if ((err = take_globs(&p->merchants, "merchants", ag_glob_check_merchant, &g->merchants,
+                          &g->merchant_count, fault)) != ANTAG_OK)
+        return err;
     g->query = p->query.set && p->query.v;
     if (p->max_body.set && p->max_body.v > ANTAG_BODY_MAX)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "max_body", "is at most %d",
@@ -134,7 +137,8 @@ static bool same_grant(const struct ag_grant *a, const struct ag_grant *b)
            a->max_body == b->max_body && a->rate.rate == b->rate.rate &&
            a->rate.burst == b->rate.burst &&
            same_globs(a->methods, a->method_count, b->methods, b->method_count) &&
-           same_globs(a->paths, a->path_count, b->paths, b->path_count);
+           same_globs(a->paths, a->path_count, b->paths, b->path_count) &&
+           same_globs(a->merchants, a->merchant_count, b->merchants, b->merchant_count);
 }
 
 static enum antag_err refuse_same(const struct ag_book *b, const struct ag_grant *g,

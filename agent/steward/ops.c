@@ -16,13 +16,14 @@ static const unsigned lane_threads[LANE_COUNT] = {
 
 /* what is not named here is quick */
 static const enum lane lanes[ANTAG_STAFF_METHOD_COUNT] = {
-    [ANTAG_STAFF_key_suspend] = LANE_STOP,  [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
-    [ANTAG_STAFF_grant_remove] = LANE_STOP, [ANTAG_STAFF_lock] = LANE_STOP,
-    [ANTAG_STAFF_staff_remove] = LANE_STOP, [ANTAG_STAFF_key_generate] = LANE_LONG,
-    [ANTAG_STAFF_key_import] = LANE_LONG,   [ANTAG_STAFF_antom_key_add] = LANE_LONG,
-    [ANTAG_STAFF_unlock] = LANE_LONG,       [ANTAG_STAFF_change_approve] = LANE_LONG,
-    [ANTAG_STAFF_change_code] = LANE_LONG,  [ANTAG_STAFF_key_activate] = LANE_LONG,
-    [ANTAG_STAFF_key_resume] = LANE_LONG,   [ANTAG_STAFF_key_compromise] = LANE_LONG,
+    [ANTAG_STAFF_key_suspend] = LANE_STOP,    [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
+    [ANTAG_STAFF_grant_remove] = LANE_STOP,   [ANTAG_STAFF_lock] = LANE_STOP,
+    [ANTAG_STAFF_staff_remove] = LANE_STOP,   [ANTAG_STAFF_merchant_suspend] = LANE_STOP,
+    [ANTAG_STAFF_key_generate] = LANE_LONG,   [ANTAG_STAFF_key_import] = LANE_LONG,
+    [ANTAG_STAFF_antom_key_add] = LANE_LONG,  [ANTAG_STAFF_unlock] = LANE_LONG,
+    [ANTAG_STAFF_change_approve] = LANE_LONG, [ANTAG_STAFF_change_code] = LANE_LONG,
+    [ANTAG_STAFF_key_activate] = LANE_LONG,   [ANTAG_STAFF_key_resume] = LANE_LONG,
+    [ANTAG_STAFF_key_compromise] = LANE_LONG,
 };
 
 typedef enum antag_err op_fn(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -76,9 +77,13 @@ static bool is_trusted_while_closed(struct ag_steward *st, uint32_t uid)
 enum antag_err ag_task_permits(struct ag_steward *st, uint32_t uid,
                                const struct antag_staff_method_row *row, struct antag_fault *fault)
 {
-    bool known, closed = ag_state_get(st, NULL) != AG_STATE_UNLOCKED;
+    enum ag_agent_state state = ag_state_get(st, NULL);
+    bool known, closed = state != AG_STATE_UNLOCKED;
     unsigned roles = ag_enrolled_roles(st, uid, &known);
 
+    if (!known && state == AG_STATE_STARTING) /* who he is will be known in a moment */
+        return is_trusted_while_closed(st, uid) && row->when_locked ? ANTAG_OK
+                                                                    : ag_state_refuse(st, fault);
     if (roles == 0 && !(closed && is_trusted_while_closed(st, uid)))
         return not_staff(fault, uid);
     if (closed && !row->when_locked)
@@ -106,17 +111,19 @@ static bool has_key_twice(const msgpack_object *map)
 
 static enum antag_err check_files(const struct ag_task *op, struct antag_fault *fault)
 {
-    size_t least = op->which == ANTAG_STAFF_key_import || op->which == ANTAG_STAFF_antom_key_add;
+    size_t least = op->which == ANTAG_STAFF_key_import || op->which == ANTAG_STAFF_antom_key_add ||
+                   op->which == ANTAG_STAFF_merchant_add || op->which == ANTAG_STAFF_merchant_set;
 
     if (op->file_count > op->row->files_max)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
                                "%s takes at most %u memory files, got %zu", op->row->name,
                                op->row->files_max, op->file_count);
     if (op->file_count < least)
-        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
-                               "%s needs the key in a sealed memory file, passed with the first "
-                               "byte of the frame",
-                               op->row->name);
+        return antag_fault_set(
+            fault, ANTAG_ERR_BAD_PARAM, NULL,
+            "%s needs the key or token in a sealed memory file, passed with the first "
+            "byte of the frame",
+            op->row->name);
     return ANTAG_OK;
 }
 

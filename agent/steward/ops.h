@@ -25,6 +25,8 @@ struct ag_task {
     uint64_t row_id;              /* of the row it is about */
     struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
     struct ag_secret *secret;     /* that was passed; freed with the operation */
+    size_t sealed_len;            /* of a token that was passed, sealed at once */
+    uint8_t sealed[AG_TOKEN_SEALED_MAX];
     struct ag_change_run
         *run;        /* the approved change it runs for (changes.h); NULL: it is asked for now */
     uint64_t opened; /* the change it became instead of being done; 0: none */

@@ -22,6 +22,7 @@ struct ag_driver {
     struct ag_steward *st;
     uv_thread_t thread;
     struct ag_book *book; /* the last one that could be read; what a pass works from */
+    struct ag_merchant_list *merchants; /* of it; NULL: none was read yet */
     /* of the present front */
     uint64_t front_gen;
     bool front_has_rows;
@@ -56,9 +57,13 @@ static bool read_book(struct ag_driver *d)
     struct ag_steward *st = d->st;
     struct ag_txn t;
     struct antag_fault fault = {0};
-    bool good = ag_txn_begin(st, 0, &t, &fault) == ANTAG_OK;
+    bool good =
+        ag_txn_begin(st, 0, &t, &fault) == ANTAG_OK &&
+        ag_merchants_read(st->reg, t.era, d->merchants, &t.book->merchants, &fault) == ANTAG_OK;
 
     if (good) {
+        ag_merchants_release(d->merchants);
+        d->merchants = ag_merchants_hold(t.book->merchants);
         ag_book_publish(st, t.book); /* under the registry's lock: it cannot be closed meanwhile */
         t.book = NULL;               /* transferred */
     }
@@ -346,6 +351,8 @@ static void run(void *ctx)
     forget_front(d);
     ag_book_release(st, d->book);
     d->book = NULL;
+    ag_merchants_release(d->merchants);
+    d->merchants = NULL;
 }
 
 enum antag_err ag_driver_start(struct ag_steward *st)

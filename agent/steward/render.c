@@ -278,6 +278,7 @@ void ag_render_grant(struct antag_writer *w, const struct ag_book *b, const stru
     antag_w_end(w);
     write_texts(w, "methods", g->methods, g->method_count);
     write_texts(w, "paths", g->paths, g->path_count);
+    write_texts(w, "merchants", g->merchants, g->merchant_count);
     antag_w_kv_bool(w, "query", g->query);
     antag_w_kv_uint(w, "max_body", g->max_body);
     antag_w_kv_uint(w, "rate", g->rate.rate);

@@ -102,6 +102,11 @@ struct ag_secret *ag_seal_key(struct ag_steward *st)
     return copy_key(st, &st->seal_key);
 }
 
+struct ag_secret *ag_token_key(struct ag_steward *st)
+{
+    return copy_key(st, &st->token_key);
+}
+
 struct ag_secret *ag_code_key(struct ag_steward *st)
 {
     return copy_key(st, &st->code_key);

@@ -124,6 +124,9 @@ static void on_secret(struct ag_role *r, const char *label, struct ag_secret *se
     if (strcmp(label, "registry:mac") == 0) {
         old = st->mac_key;
         st->mac_key = secret;
+    } else if (strcmp(label, "tokens") == 0) {
+        old = st->token_key;
+        st->token_key = secret;
     } else if (strcmp(label, "audit:steward") == 0) {
         old = st->audit_key;
         st->audit_key = secret;

@@ -117,7 +117,7 @@ struct ag_steward {
     enum ag_agent_state state; /* STARTING, LOCKED, UNLOCKED (registry open), FAILED */
     char reason[256];
     int64_t state_since_ms;
-    struct ag_secret *mac_key, *audit_key;
+    struct ag_secret *mac_key, *audit_key, *token_key;
     struct ag_secret *seal_key, *code_key; /* of mail texts; of one-time codes, derived from it */
     bool want_open;                        /* the driver shall open the registry */
     struct ag_chan *front;
@@ -173,6 +173,7 @@ void ag_seal_name(struct ag_steward *st, char out[32]);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
+struct ag_secret *ag_token_key(struct ag_steward *st);
 struct ag_secret *ag_code_key(struct ag_steward *st);
 /* The registry as the driver read it last; NULL while locked. Given back with release. */
 const struct ag_book *ag_book_hold(struct ag_steward *st);
@@ -275,6 +276,9 @@ void ag_refusals_pass(struct ag_steward *st, int64_t *next_ms);
 void ag_proofs_take(struct ag_steward *st, uint64_t profile_id,
                     unsigned methods);      /* any thread: the front's */
 void ag_proofs_pass(struct ag_steward *st); /* driver: into the registry what is news */
+
+/* ---- used.c: threads that may wait */
+void ag_used_pass(struct ag_steward *st); /* what was counted of merchants, into the registry */
 
 /* ---- push.c: the driver */
 ANTAG_MUST_CHECK enum antag_err ag_driver_start(struct ag_steward *st);

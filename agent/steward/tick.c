@@ -102,5 +102,6 @@ int64_t ag_tick(struct ag_steward *st, int64_t now_mono_ms)
         err = tick_once(st, &more, &fault);
     if (err != ANTAG_OK)
         ag_log_fault(AG_LOG_ERROR, "tick", &fault);
+    ag_used_pass(st);
     return now_mono_ms + TICK_MS;
 }

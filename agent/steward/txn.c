@@ -208,7 +208,7 @@ void ag_registry_start(struct ag_steward *st)
 
 void ag_registry_stop(struct ag_steward *st)
 {
-    struct ag_secret *keys[4];
+    struct ag_secret *keys[5];
 
     uv_mutex_lock(&st->reg_lock);
     ag_record_close(st);
@@ -220,10 +220,11 @@ void ag_registry_stop(struct ag_steward *st)
     keys[1] = st->audit_key;
     keys[2] = st->seal_key;
     keys[3] = st->code_key;
-    st->mac_key = st->audit_key = st->seal_key = st->code_key = NULL;
+    keys[4] = st->token_key;
+    st->mac_key = st->audit_key = st->seal_key = st->code_key = st->token_key = NULL;
     uv_mutex_unlock(&st->lock);
     uv_mutex_unlock(&st->reg_lock);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         ag_secret_free(keys[i]);
     ag_book_publish(st, NULL);
 }

@@ -156,6 +156,9 @@ static void hand_over(struct ag_slot *s)
         ag_give_subkey(s->child, r->root, "registry:seal");
         ag_give_subkey(s->child, r->root, "registry:mac");
         ag_give_subkey(s->child, r->root, "audit:steward");
+        ag_give_subkey(s->child, r->root, "tokens");
+    } else if (r->root != NULL && s->kind == AG_ROLE_front) {
+        ag_give_subkey(s->child, r->root, "tokens");
     }
     ag_run_start_params(r, s->name, &start);
     ag_child_start(s->child, &start, r->conf_text, listen_fd);

@@ -183,8 +183,12 @@ static void stop_keeper(struct ag_slot *s)
 void ag_unseal_release(struct ag_run *r)
 {
     struct ag_slot *steward = ag_slot_of(r, AG_ROLE_steward, "");
+    struct ag_slot *front = ag_slot_of(r, AG_ROLE_front, "");
 
+    if (front->child != NULL)
+        ag_give_subkey(front->child, r->root, "tokens");
     if (steward->child != NULL) {
+        ag_give_subkey(steward->child, r->root, "tokens");
         ag_give_subkey(steward->child, r->root, "registry:seal");
         ag_give_subkey(steward->child, r->root, "registry:mac");
         ag_give_subkey(steward->child, r->root, "audit:steward");

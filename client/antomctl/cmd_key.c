@@ -115,6 +115,27 @@ enum antag_err ctl_run_sandbox_set(struct ctl *c, json_t **result, struct antag_
     return err;
 }
 
+enum antag_err ctl_run_merchant_token(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    const struct ctl_secret_from from = {
+        .kind = CTL_PASSPHRASE, /* one line */
+        .path = ctl_args_get(&c->line, "--file"),
+        .option = "--file",
+        .prompt = "Authorization token of the merchant",
+    };
+    struct ag_secret *token = NULL;
+    const struct ag_secret *one[1];
+    enum antag_err err;
+
+    ctl_secret_setup();
+    if ((err = ctl_secret_read(&from, &token, fault)) == ANTAG_OK) {
+        one[0] = token;
+        err = ask_with(c, one, 1, result, fault);
+    }
+    ag_secret_free(token);
+    return err;
+}
+
 void ctl_render_key_export(struct ctl *c, const json_t *result)
 {
     const char *text = ctl_json_text(result, "public_key");

@@ -67,6 +67,15 @@
     {                                                                                              \
         "--reason", "TEXT", CTL_TEXT, false, "reason", "why; those concerned are mailed it"        \
     }
+#define MERCHANT                                                                                   \
+    {                                                                                              \
+        "MERCHANT", NULL, CTL_TEXT, true, "merchant", "name: A-Z, a-z, 0-9, _, - and ."            \
+    }
+#define AUTHORIZATION_URL                                                                          \
+    {                                                                                              \
+        "--authorization-url", "URL", CTL_TEXT, false, "authorization_url",                        \
+            "of an isv: what merchants open to authorise it"                                       \
+    }
 #define STAFF_UID                                                                                  \
     {                                                                                              \
         "--uid", "N", CTL_UINT, true, "uid", "user id on this host"                                \
@@ -188,7 +197,8 @@ const struct ctl_command ctl_commands[] = {
                         {"--scenario", "TEXT", CTL_TEXTS, false, "scenarios",
                          "all scenarios from now on; may be repeated"},
                         {"--description", "TEXT", CTL_TEXT, false, "description", "for people"},
-                        DASHBOARD_ACCOUNT, {"--role", "ROLE", CTL_TEXT, false, "role", NULL},
+                        DASHBOARD_ACCOUNT, AUTHORIZATION_URL,
+                        {"--role", "ROLE", CTL_TEXT, false, "role", NULL},
                         {"--region", "CC", CTL_TEXT, false, "region", NULL},
                         {"--product", "TEXT", CTL_TEXT, false, "product", NULL},
                         {"--currency", "CCC", CTL_TEXT, false, "currency", NULL}),
@@ -498,6 +508,8 @@ const struct ctl_command ctl_commands[] = {
              "HTTP method it covers (all); may be repeated"},
             {"--query", NULL, CTL_FLAG, false, "query", "signing a URI with a query, too"},
             {"--max-body", "BYTES", CTL_UINT, false, "max_body", "largest body (1 MiB)"},
+            {"--merchant", "NAME", CTL_TEXTS, false, "merchants",
+             "of an isv: signs for this merchant only, * allowed; may be repeated"},
             {"--rate", "N", CTL_UINT, false, "rate", "requests a second in all (any)"},
             {"--burst", "N", CTL_UINT, false, "burst", "and at once (as many as a second's)"}),
         .method = "grant_add",
@@ -523,6 +535,81 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_grant,
         .help = "Take a grant away",
         .example = "grant remove 3",
+    },
+    {
+        .words = "merchant add",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .options = ARGS(FILE_IN("its authorization token; else standard input"),
+                        {"--description", "TEXT", CTL_TEXT, false, "description", "for people"}),
+        .method = "merchant_add",
+        .run = ctl_run_merchant_token,
+        .view = &ctl_view_merchant,
+        .help = "Take a merchant's authorization token: requests can be signed for that merchant",
+        .notes =
+            "Of an isv. The token is never an argument, and is never shown again. In the sandbox,\n"
+            "merchant test is the test merchant, with Antom's test token.",
+        .example = "merchant add hub/sandbox test --file token.txt",
+    },
+    {
+        .words = "merchant set",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .options = ARGS(FILE_IN("its new authorization token; else standard input")),
+        .method = "merchant_set",
+        .run = ctl_run_merchant_token,
+        .view = &ctl_view_merchant,
+        .help = "Give a merchant another authorization token",
+        .example = "merchant set hub/sandbox test --file token.txt",
+    },
+    {
+        .words = "merchant list",
+        .positionals = ARGS(PROFILE),
+        .method = "merchant_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_merchants,
+        .help = "List the merchants of an isv, with counts and last use",
+        .example = "merchant list hub/sandbox",
+    },
+    {
+        .words = "merchant show",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .method = "merchant_show",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_merchant,
+        .help = "Show one merchant, never its token",
+        .example = "merchant show hub/sandbox test",
+    },
+    {
+        .words = "merchant suspend",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .method = "merchant_suspend",
+        .view = &ctl_view_merchant,
+        .help = "Sign nothing more for a merchant, at once",
+        .example = "merchant suspend hub/sandbox test",
+    },
+    {
+        .words = "merchant resume",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .method = "merchant_resume",
+        .view = &ctl_view_merchant,
+        .help = "Sign for a suspended merchant again",
+        .example = "merchant resume hub/sandbox test",
+    },
+    {
+        .words = "merchant remove",
+        .positionals = ARGS(PROFILE, MERCHANT),
+        .method = "merchant_remove",
+        .view = &ctl_view_merchant,
+        .help = "Forget a merchant and its token",
+        .example = "merchant remove hub/sandbox test",
+    },
+    {
+        .words = "merchant url",
+        .positionals = ARGS(APP),
+        .method = "merchant_url",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_merchant_url,
+        .help = "The authorization URL that merchants open; only after the launch",
+        .example = "merchant url hub",
     },
     {
         .words = "staff add",

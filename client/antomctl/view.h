@@ -48,6 +48,8 @@ extern const struct ctl_view ctl_view_state, ctl_view_confirmed, ctl_view_person
 extern const struct ctl_view ctl_view_mails, ctl_view_sandbox, ctl_view_sandbox_password,
     ctl_view_changes;
 
+extern const struct ctl_view ctl_view_merchant, ctl_view_merchants, ctl_view_merchant_url;
+
 void ctl_view_print(struct ctl *c, const struct ctl_view *view, const json_t *result);
 /* The value of a column as clean text, which the caller frees; "" when the row does not have it. */
 char *ctl_view_text(const struct ctl_column *column, const json_t *row);

@@ -221,6 +221,29 @@ const struct ctl_view ctl_view_sandbox_password = {
     .columns = COLUMNS({"profile", "profile", CTL_AS_TEXT}, {"buyer", "buyer_account", CTL_AS_TEXT},
                        {"password", "password", CTL_AS_TEXT})};
 
+/* ---- merchants */
+
+#define MERCHANT_COLUMNS(P, M, S, T, W, U, L, D, TIME)                                             \
+    COLUMNS({P, "profile", CTL_AS_TEXT}, {M, "merchant", CTL_AS_TEXT}, {S, "state", CTL_AS_STATE}, \
+            {T, "state_ms", TIME}, {W, "token_ms", TIME}, {U, "used", CTL_AS_INT},                 \
+            {L, "used_ms", TIME}, {D, "description", CTL_AS_TEXT})
+
+const struct ctl_view ctl_view_merchant = {
+    .columns = MERCHANT_COLUMNS("profile", "merchant", "state", "since", "token of", "signed for",
+                                "last time", "description", CTL_AS_TIME)};
+
+const struct ctl_view ctl_view_merchants = {
+    .list = "merchants",
+    .columns = MERCHANT_COLUMNS("PROFILE", "MERCHANT", "STATE", "SINCE", "TOKEN OF", "SIGNED FOR",
+                                "LAST TIME", "DESCRIPTION", CTL_AS_AGO),
+    .empty = "There is no merchant.",
+    .empty_next = "merchant add %s MERCHANT --file FILE",
+};
+
+const struct ctl_view ctl_view_merchant_url = {
+    .columns = COLUMNS({"application", "app", CTL_AS_TEXT},
+                       {"authorization URL", "authorization_url", CTL_AS_TEXT})};
+
 /* ---- staff */
 
 #define STAFF_COLUMNS(U, N, R, M, V)                                                               \

@@ -59,8 +59,8 @@ struct antag_signed {
     char request_time[ANTAG_TIME_MAX + 1];
     char signature[2304]; /* the Signature header */
     char content_type[64];
-    char agent_token[256];        /* "": none */
-    char uri[ANTAG_URI_MAX + 17]; /* where to send; it may differ from the one given */
+    char agent_token[ANTAG_TOKEN_MAX + 1]; /* of the merchant it is for; a secret; "": none */
+    char uri[ANTAG_URI_MAX + 17];          /* where to send; it may differ from the one given */
     char url[ANTAG_URL_MAX + ANTAG_URI_MAX + 32]; /* "": the profile has no gateway */
     uint32_t version, key_version;
     char record[ANTAG_RECORD_MAX + 1]; /* keep it beside the payment */

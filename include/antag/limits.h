@@ -18,6 +18,7 @@
 #define ANTAG_METHOD_MAX       16 /* HTTP method */
 #define ANTAG_CLIENT_ID_MAX    64
 #define ANTAG_MERCHANT_MAX     64
+#define ANTAG_TOKEN_MAX        256 /* of an authorization token, bytes */
 #define ANTAG_TRACE_MAX        128
 #define ANTAG_CLIENT_MAX       128        /* what a client says of itself in hello */
 #define ANTAG_VERSIONS_MAX     16         /* protocol versions offered in hello */

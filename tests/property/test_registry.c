@@ -113,6 +113,9 @@ static bool clash(enum ag_kind_id kind, const union ag_regrow *a, const union ag
         return memcmp(a->change.digest, b->change.digest, AG_CHANGE_DIGEST_LEN) == 0;
     case AG_KIND_APPROVAL:
         return a->approval.change_id == b->approval.change_id && a->approval.uid == b->approval.uid;
+    case AG_KIND_MERCHANT:
+        return a->merchant.profile_id == b->merchant.profile_id &&
+               same_text(a->merchant.name, b->merchant.name);
     default:
         return false;
     }
@@ -133,6 +136,8 @@ static uint64_t parent(enum ag_kind_id kind, const union ag_regrow *r)
         return r->intent.profile_id;
     case AG_KIND_APPROVAL:
         return r->approval.change_id;
+    case AG_KIND_MERCHANT:
+        return r->merchant.profile_id;
     default:
         return r->grant.profile_id;
     }
@@ -179,6 +184,10 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
                was->approval.uid == is->approval.uid;
     case AG_KIND_RECOVERY:
         return was->recovery.uid == is->recovery.uid;
+    case AG_KIND_MERCHANT:
+        return was->merchant.profile_id == is->merchant.profile_id &&
+               same_text(was->merchant.name, is->merchant.name) &&
+               was->merchant.used <= is->merchant.used;
     default:
         return was->grant.profile_id == is->grant.profile_id;
     }
@@ -302,6 +311,14 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         r->approval.uid = (uint32_t)draw(4);
         r->approval.digest_len = AG_CHANGE_DIGEST_LEN;
         break;
+    case AG_KIND_MERCHANT:
+        r->merchant.profile_id = owner;
+        snprintf(r->merchant.name, sizeof(r->merchant.name), "M%" PRIu64, draw(8));
+        r->merchant.suspended = draw(2) == 0;
+        r->merchant.used = draw(4);
+        r->merchant.sealed_len = 1 + draw(100);
+        memset(r->merchant.sealed, (int)draw(256), r->merchant.sealed_len);
+        break;
     case AG_KIND_RECOVERY:
         r->recovery.uid = (uint32_t)draw(4);
         r->recovery.attempts = (uint32_t)draw(6);
@@ -376,10 +393,10 @@ static bool put_one(enum ag_kind_id kind, bool careful)
 
 static bool delete_one(bool careful)
 {
-    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT,    AG_KIND_FENCE,   AG_KIND_INTENT,
-                                            AG_KIND_DEED,     AG_KIND_MAIL,    AG_KIND_CODE,
-                                            AG_KIND_APPROVAL, AG_KIND_RECOVERY};
-    enum ag_kind_id kind = kinds[draw(8)];
+    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT,    AG_KIND_FENCE,    AG_KIND_INTENT,
+                                            AG_KIND_DEED,     AG_KIND_MAIL,     AG_KIND_CODE,
+                                            AG_KIND_APPROVAL, AG_KIND_RECOVERY, AG_KIND_MERCHANT};
+    enum ag_kind_id kind = kinds[draw(9)];
     uint64_t id = 1 + draw(now->last[kind] + 2);
     bool there = model_find(kind, id) != NULL;
     enum antag_err err;

@@ -43,6 +43,8 @@ def as_uid(uid):
 class Agent:
     """`uid`: home, agent and, unless told otherwise, antomctl belong to this user."""
 
+    program = "antom-agent"
+
     def __init__(self, seal="file", passphrase=None, init=True, conf=None, uid=None):
         self.uid = uid
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="antag-"))
@@ -111,7 +113,7 @@ class Agent:
     # ---- life
 
     def agent_command(self):
-        return [*as_uid(self.uid), str(BIN / "antom-agent"), "--home", str(self.home)]
+        return [*as_uid(self.uid), str(BIN / self.program), "--home", str(self.home)]
 
     def start(self, wait=True):
         with open(self.log, "ab") as log:

@@ -60,6 +60,19 @@ static inline struct ag_snap_row grant_row(uint64_t id, uint64_t profile_id, uns
     return row;
 }
 
+static inline struct ag_snap_row merchant_row(uint64_t id, uint64_t profile_id, const char *name,
+                                              bool suspended)
+{
+    struct ag_snap_row row = row_of(AG_SNAP_MERCHANT, id);
+    struct ag_snap_merchant *m = &row.u.merchant;
+
+    m->profile_id = profile_id;
+    m->suspended = suspended;
+    m->sealed_len = 1;
+    snprintf(m->name, sizeof m->name, "%s", name);
+    return row;
+}
+
 static inline struct ag_snap_row antom_key_row(uint64_t id, uint64_t profile_id, uint32_t version,
                                                enum ag_antom_key_state state, const EVP_PKEY *key)
 {

@@ -29,10 +29,10 @@ class Office:
     """`people`: name of each uid and the roles; they have verified mailboxes. The first member of staff (root) is an
     officer who may ask for nothing once something is launched."""
 
-    def __init__(self, folder, people=None, conf="", security="starttls"):
+    def __init__(self, folder, people=None, conf="", security="starttls", agent=Agent):
         folder.chmod(0o755)
         self.server = MailServer(folder, security=security).start()
-        self.agent = Agent(init=True)
+        self.agent = agent(init=True)
         if conf:
             self.agent.configure(conf)
         mail_by(self.agent, self.server)

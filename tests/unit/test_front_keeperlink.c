@@ -71,7 +71,7 @@ static void set_up(struct bench *b, bool with_lane)
     b->rows = ag_rows_new();
     apply(b->rows, profile_row(1, "shop/live", AG_ENV_LIVE, "5Y1"));
     b->snap = commit(b->rows, 1);
-    b->view = ag_view_new(1, b->snap, &conf, -1);
+    b->view = ag_view_new(1, b->snap, &conf, NULL, -1);
     CU_ASSERT_EQUAL_FATAL(uv_loop_init(&b->loop), 0);
     b->links = ag_links_new(&b->loop, on_done, on_settled, b);
     if (with_lane)

@@ -205,8 +205,10 @@ static void test_merchant(void)
     struct ag_sign_plan made;
     struct antag_fault fault;
 
-    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BAD_PARAM);
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_NOT_FOUND);
     CU_ASSERT_STRING_EQUAL(fault.field, "merchant");
+    p.merchant = opt("a/b");
+    CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_BAD_PARAM);
     asking.snap = NULL;
     p.merchant = opt(NULL);
     CU_ASSERT_EQUAL(ag_sign_plan_make(&asking, &p, hasher, &made, &fault), ANTAG_ERR_DENIED);
@@ -221,6 +223,64 @@ static void test_excepted(void)
                          "", &made, NULL),
                     ANTAG_OK);
     CU_ASSERT_STRING_EQUAL(made.uri, "/ams/api/v1/risk/payments/decide");
+}
+
+/* Each profile has merchants of its own; a grant that names some is for these only. */
+static void test_merchants(void)
+{
+    static const struct {
+        const char *name, *profile, *merchant; /* NULL: none */
+        enum antag_err err;
+    } cases[] = {
+        {"one of the profile", "hub/sandbox", "m1", ANTAG_OK},
+        {"one of the other profile", "hub/sandbox", "m2", ANTAG_ERR_NOT_FOUND},
+        {"of the other one, not named by the grant", "hub/live", "m1", ANTAG_ERR_DENIED},
+        {"suspended", "hub/sandbox", "idle", ANTAG_ERR_MERCHANT_SUSPENDED},
+        {"none is asked for", "hub/sandbox", NULL, ANTAG_OK},
+        {"in another case", "hub/sandbox", "M1", ANTAG_ERR_NOT_FOUND},
+        {"a part of it", "hub/sandbox", "m", ANTAG_ERR_NOT_FOUND},
+        {"a form that no merchant has", "hub/sandbox", "m 1", ANTAG_ERR_BAD_PARAM},
+        {"named by the grant", "hub/live", "m2", ANTAG_OK},
+        {"by a glob of the grant", "hub/live", "eu-7", ANTAG_OK},
+        {"there, and not named by the grant", "hub/live", "m3", ANTAG_ERR_DENIED},
+        {"none, under a grant that names some", "hub/live", NULL, ANTAG_ERR_DENIED},
+    };
+    struct ag_snap_row named = grant_row(31, 31, AG_OP_SIGN, NULL);
+    struct ag_asking asking = {NULL, &conf, &caller, NOW, false, 0};
+    struct ag_snapshot *with;
+
+    named.u.grant.merchants = calloc(2, sizeof *named.u.grant.merchants);
+    named.u.grant.merchants[0] = strdup("m2");
+    named.u.grant.merchants[1] = strdup("eu-*");
+    named.u.grant.merchant_count = 2;
+    apply(rows, profile_row(30, "hub/sandbox", AG_ENV_SANDBOX, "SANDBOX_5Y30"));
+    apply(rows, profile_row(31, "hub/live", AG_ENV_LIVE, "5Y31"));
+    apply(rows, grant_row(30, 30, AG_OP_SIGN, NULL));
+    apply(rows, named);
+    apply(rows, merchant_row(1, 30, "m1", false));
+    apply(rows, merchant_row(2, 30, "idle", true));
+    apply(rows, merchant_row(3, 31, "m2", false));
+    apply(rows, merchant_row(4, 31, "m3", false));
+    apply(rows, merchant_row(5, 31, "eu-7", false));
+    asking.snap = with = commit(rows, 5);
+    for (size_t i = 0; i < ROW_COUNT(cases); i++) {
+        struct antag_sign_params p = {.profile = opt(cases[i].profile),
+                                      .method = opt("POST"),
+                                      .uri = opt(PAY),
+                                      .body = opt(""),
+                                      .merchant = opt(cases[i].merchant)};
+        struct ag_sign_plan made = {0};
+        struct antag_fault fault = {0};
+        enum antag_err err;
+
+        p.merchant.set = cases[i].merchant != NULL;
+        err = ag_sign_plan_make(&asking, &p, hasher, &made, &fault);
+        ROW_ASSERT(cases[i].name, err == cases[i].err);
+        ROW_ASSERT(cases[i].name, err != ANTAG_OK || (made.merchant != NULL) == p.merchant.set);
+        ROW_ASSERT(cases[i].name, made.merchant == NULL || err != ANTAG_OK ||
+                                      strcmp(made.merchant->row->name, cases[i].merchant) == 0);
+    }
+    ag_snapshot_release(with);
 }
 
 static struct ag_snapshot *with_rates(uint32_t first, uint32_t second, bool again)
@@ -317,7 +377,7 @@ static void test_result(void)
     CU_ASSERT_EQUAL_FATAL(antag_decoder_init(&decoder), ANTAG_OK);
     antag_writer_init(&w, 8192);
     antag_m_answer(&w, 1);
-    ag_sign_result_write(&w, &made, (struct antag_slice){sig, sizeof sig}, 4711);
+    ag_sign_result_write(&w, &made, (struct antag_slice){sig, sizeof sig}, 4711, "");
     antag_m_close(&w);
     CU_ASSERT_EQUAL_FATAL(antag_writer_end(&w, &bytes), ANTAG_OK);
     CU_ASSERT_EQUAL_FATAL(antag_message_parse(&decoder, bytes, &m, NULL), ANTAG_OK);
@@ -353,6 +413,7 @@ int main(void)
         {"skew check off", test_skew_off},
         {"longest URI", test_longest},
         {"result", test_result},
+        {"merchants", test_merchants},
         {"rates", test_rates},
         {"everything is freed", tear_down},
         CU_TEST_INFO_NULL,

@@ -274,6 +274,7 @@ static void test_maximal_rows(void)
         {AG_KIND_CHANGE, "state digest"},
         {AG_KIND_APPROVAL, "change_id digest"},
         {AG_KIND_RECOVERY, "attempts hash"},
+        {AG_KIND_MERCHANT, "profile_id"},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 
@@ -312,6 +313,9 @@ static void test_maximal_rows(void)
             break;
         case AG_KIND_RECOVERY:
             row->recovery.hash_len = AG_CODE_HASH_LEN;
+            break;
+        case AG_KIND_MERCHANT:
+            row->merchant.profile_id = 5;
             break;
         case AG_KIND_FENCE:
             row->fence.profile_id = 5;

@@ -148,6 +148,12 @@ static bool same_row(const struct ag_snap_row *a, const struct ag_snap_row *b)
     case AG_SNAP_FENCE:
         return a->u.fence.profile_id == b->u.fence.profile_id &&
                strcmp(a->u.fence.path, b->u.fence.path) == 0;
+    case AG_SNAP_MERCHANT:
+        return a->u.merchant.profile_id == b->u.merchant.profile_id &&
+               a->u.merchant.suspended == b->u.merchant.suspended &&
+               strcmp(a->u.merchant.name, b->u.merchant.name) == 0 &&
+               a->u.merchant.sealed_len == b->u.merchant.sealed_len &&
+               memcmp(a->u.merchant.sealed, b->u.merchant.sealed, a->u.merchant.sealed_len) == 0;
     }
     return false;
 }

@@ -72,7 +72,12 @@ static const struct {
     {"failed: officer changes", FAILED, true, OFFICER_UID, O, ANTAG_ERR_REGISTRY},
     {"failed: root asks the status", FAILED, false, 0, VL, ANTAG_OK},
     {"starting: officer changes", START, true, OFFICER_UID, O, ANTAG_ERR_NOT_READY},
-    {"starting: stranger", START, false, STRANGER_UID, VL, ANTAG_ERR_NOT_STAFF},
+    {"starting: stranger", START, true, STRANGER_UID, VL, ANTAG_ERR_NOT_STAFF},
+    /* who is enrolled is not read yet: all get the same word, and it is not that they are none */
+    {"starting: stranger, not known", START, false, STRANGER_UID, VL, ANTAG_ERR_NOT_READY},
+    {"starting: officer, not known", START, false, OFFICER_UID, O, ANTAG_ERR_NOT_READY},
+    {"starting: root asks the status", START, false, 0, VL, ANTAG_OK},
+    {"starting: root changes", START, false, 0, O, ANTAG_ERR_NOT_READY},
 };
 
 static void test_permissions(void)

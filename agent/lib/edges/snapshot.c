@@ -8,10 +8,8 @@
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 static const char *const table_names[] = {
-    [AG_SNAP_PROFILE] = "profile",
-    [AG_SNAP_ANTOM_KEY] = "antom_key",
-    [AG_SNAP_GRANT] = "grant",
-    [AG_SNAP_FENCE] = "fence",
+    [AG_SNAP_PROFILE] = "profile", [AG_SNAP_ANTOM_KEY] = "antom_key", [AG_SNAP_GRANT] = "grant",
+    [AG_SNAP_FENCE] = "fence",     [AG_SNAP_MERCHANT] = "merchant",
 };
 
 /* ---- writing */
@@ -62,12 +60,21 @@ static void write_grant(struct antag_writer *w, const struct ag_grant *g)
     antag_w_kv_uint(w, "burst", g->rate.burst);
     write_globs(w, "methods", g->methods, g->method_count);
     write_globs(w, "paths", g->paths, g->path_count);
+    write_globs(w, "merchants", g->merchants, g->merchant_count);
 }
 
 static void write_fence(struct antag_writer *w, const struct ag_snap_fence *f)
 {
     antag_w_kv_uint(w, "profile_id", f->profile_id);
     antag_w_kv_str(w, "path", f->path);
+}
+
+static void write_merchant(struct antag_writer *w, const struct ag_snap_merchant *m)
+{
+    antag_w_kv_uint(w, "profile_id", m->profile_id);
+    antag_w_kv_str(w, "name", m->name);
+    antag_w_kv_bool(w, "suspended", m->suspended);
+    antag_w_kv_bin(w, "sealed", (struct antag_slice){m->sealed, m->sealed_len});
 }
 
 void ag_snap_row_write(struct antag_writer *w, const struct ag_snap_row *row)
@@ -89,6 +96,9 @@ void ag_snap_row_write(struct antag_writer *w, const struct ag_snap_row *row)
             break;
         case AG_SNAP_FENCE:
             write_fence(w, &row->u.fence);
+            break;
+        case AG_SNAP_MERCHANT:
+            write_merchant(w, &row->u.merchant);
             break;
         }
     }
@@ -161,7 +171,7 @@ struct grant_params {
     struct antag_opt_uint profile_id, who, number, ops, max_body, rate, burst;
     struct antag_opt_slice unit;
     struct antag_opt_bool query;
-    struct antag_opt_value methods, paths;
+    struct antag_opt_value methods, paths, merchants;
 };
 static const struct antag_field grant_fields[] = {
     HEAD_FIELDS(grant_params),
@@ -176,6 +186,7 @@ static const struct antag_field grant_fields[] = {
     F(grant_params, burst, UINT, 0, ANTAG_RATE_MAX, 0),
     F(grant_params, methods, TEXTS, 0, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
     F(grant_params, paths, TEXTS, 0, ANTAG_GLOBS_PER_GRANT, ANTAG_GLOB_MAX),
+    F(grant_params, merchants, TEXTS, 0, ANTAG_GLOBS_PER_GRANT, ANTAG_MERCHANT_MAX),
 };
 static const struct antag_params grant_spec = SPEC(grant_fields, grant_params);
 
@@ -190,6 +201,21 @@ static const struct antag_field fence_fields[] = {
     F(fence_params, path, TEXT, 1, ANTAG_GLOB_MAX, 0),
 };
 static const struct antag_params fence_spec = SPEC(fence_fields, fence_params);
+
+struct merchant_params {
+    HEAD;
+    struct antag_opt_uint profile_id;
+    struct antag_opt_slice name, sealed;
+    struct antag_opt_bool suspended;
+};
+static const struct antag_field merchant_fields[] = {
+    HEAD_FIELDS(merchant_params),
+    F(merchant_params, profile_id, UINT, 1, INT64_MAX, 0),
+    F(merchant_params, name, TEXT, 1, ANTAG_MERCHANT_MAX, 0),
+    F(merchant_params, suspended, BOOL, 0, 0, 0),
+    F(merchant_params, sealed, BYTES, 1, AG_TOKEN_SEALED_MAX, 0),
+};
+static const struct antag_params merchant_spec = SPEC(merchant_fields, merchant_params);
 
 static enum antag_err malformed(const char *field, const char *text, struct antag_fault *fault)
 {
@@ -292,7 +318,8 @@ static enum antag_err read_grant(const msgpack_object *o, struct ag_grant *out,
     out->query = p.query.v;
     out->max_body = p.max_body.v;
     if ((err = read_globs(&p.methods.v, &out->methods, &out->method_count)) != ANTAG_OK ||
-        (err = read_globs(&p.paths.v, &out->paths, &out->path_count)) != ANTAG_OK)
+        (err = read_globs(&p.paths.v, &out->paths, &out->path_count)) != ANTAG_OK ||
+        (err = read_globs(&p.merchants.v, &out->merchants, &out->merchant_count)) != ANTAG_OK)
         return antag_fault_set(fault, err, "paths", "%s", "");
     return ANTAG_OK;
 }
@@ -308,6 +335,23 @@ static enum antag_err read_fence(const msgpack_object *o, struct ag_snap_fence *
     if (!antag_slice_copy(p.path.v, out->path, sizeof out->path))
         return malformed("path", "the path is too long", fault);
     out->profile_id = p.profile_id.v;
+    return ANTAG_OK;
+}
+
+static enum antag_err read_merchant(const msgpack_object *o, struct ag_snap_merchant *out,
+                                    struct antag_fault *fault)
+{
+    struct merchant_params p;
+    enum antag_err err;
+
+    if ((err = antag_params_parse(&merchant_spec, false, o, &p, fault)) != ANTAG_OK)
+        return err;
+    if (!antag_slice_copy(p.name.v, out->name, sizeof out->name))
+        return malformed("name", "the merchant's name is too long", fault);
+    out->profile_id = p.profile_id.v;
+    out->suspended = p.suspended.v;
+    out->sealed_len = p.sealed.v.len;
+    memcpy(out->sealed, p.sealed.v.p, p.sealed.v.len);
     return ANTAG_OK;
 }
 
@@ -334,7 +378,7 @@ enum antag_err ag_snap_row_parse(const msgpack_object *o, struct ag_snap_row *ro
 
     memset(row, 0, sizeof *row);
     if (!find_table(o, &row->table))
-        return malformed("table", "must be profile, antom_key, grant or fence", fault);
+        return malformed("table", "must be profile, antom_key, grant, fence or merchant", fault);
     (void)antag_object_bool(o, "gone", &row->gone);
     (void)antag_object_uint(o, "id",
                             &row->id); /* whether it is there, and once, is checked below */
@@ -351,6 +395,8 @@ enum antag_err ag_snap_row_parse(const msgpack_object *o, struct ag_snap_row *ro
         return read_grant(o, &row->u.grant, fault);
     case AG_SNAP_FENCE:
         return read_fence(o, &row->u.fence, fault);
+    case AG_SNAP_MERCHANT:
+        return read_merchant(o, &row->u.merchant, fault);
     }
     return ANTAG_ERR_BAD_PARAM;
 }
@@ -366,7 +412,10 @@ void ag_snap_row_fini(struct ag_snap_row *row)
         free(g->methods[i]);
     for (size_t i = 0; i < g->path_count; i++)
         free(g->paths[i]);
+    for (size_t i = 0; i < g->merchant_count; i++)
+        free(g->merchants[i]);
     free(g->methods);
     free(g->paths);
+    free(g->merchants);
     memset(g, 0, sizeof *g);
 }

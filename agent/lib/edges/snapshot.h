@@ -7,22 +7,34 @@
  *                                                                when every thread works from them
  *                     request drained {epoch} -> {}              answered when no job that was built
  *                                                                from an older epoch is in flight
- *   front -> steward  event used {profile_id, what, version}     (later issues)
+ *                     request used {} -> {used: [id, count, last_ms, ...]}   what was signed for merchants
+ *                                                                since it was asked the last time, of
+ *                                                                AG_USED_MAX at most
  * A ROW replaces the row of the same table and id; `gone` removes it. */
 #ifndef AG_EDGES_SNAPSHOT_H
 #define AG_EDGES_SNAPSHOT_H
 
 #include <msgpack.h>
+#include <stdatomic.h>
 
 #include "agent/core/antom.h"
 #include "agent/core/grant.h"
 #include "agent/core/keylife.h"
+#include "agent/lib/token.h"
 #include "antag/limits.h"
 #include "antag/status.h"
 #include "antag/types.h"
 #include "proto/writer.h"
 
-enum ag_snap_table { AG_SNAP_PROFILE, AG_SNAP_ANTOM_KEY, AG_SNAP_GRANT, AG_SNAP_FENCE };
+#define AG_USED_MAX 1000
+
+enum ag_snap_table {
+    AG_SNAP_PROFILE,
+    AG_SNAP_ANTOM_KEY,
+    AG_SNAP_GRANT,
+    AG_SNAP_FENCE,
+    AG_SNAP_MERCHANT
+};
 
 struct ag_snap_profile {
     char name[ANTAG_PROFILE_MAX + 1];
@@ -48,6 +60,18 @@ struct ag_snap_fence {
     uint64_t profile_id;
     char path[ANTAG_GLOB_MAX + 1];
 };
+struct ag_snap_merchant {
+    uint64_t profile_id;
+    char name[ANTAG_MERCHANT_MAX + 1];
+    bool suspended;
+    size_t sealed_len;
+    uint8_t sealed[AG_TOKEN_SEALED_MAX]; /* its token, as lib/token.h has it */
+};
+/* what is counted of a merchant, by any thread of the front */
+struct ag_used {
+    atomic_uint_fast64_t count;
+    atomic_int_fast64_t last_ms; /* UTC */
+};
 struct ag_snap_row {
     enum ag_snap_table table;
     uint64_t id;
@@ -57,6 +81,7 @@ struct ag_snap_row {
         struct ag_snap_antom_key antom_key;
         struct ag_grant grant; /* its globs are owned by the row */
         struct ag_snap_fence fence;
+        struct ag_snap_merchant merchant;
     } u;
 };
 

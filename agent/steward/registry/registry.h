@@ -6,7 +6,7 @@
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
  * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
- * schema 2 deed, mail, code, change, approval, recovery. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
+ * schema 2 deed, mail, code, change, approval, recovery, merchant. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
  * never used again either, destroyed keys keep their rows. */
 #ifndef AG_REGISTRY_H
 #define AG_REGISTRY_H
@@ -17,6 +17,7 @@
 #include "agent/core/keylife.h"
 #include "agent/lib/keyform.h"
 #include "agent/lib/secret.h"
+#include "agent/lib/token.h"
 #include "antag/limits.h"
 #include "antag/status.h"
 
@@ -68,6 +69,7 @@ struct ag_row_app {
     char description[ANTAG_TEXT_MAX + 1];
     char scenarios[4 * ANTAG_TEXT_MAX];         /* separated by line feeds */
     char dashboard_account[ANTAG_TEXT_MAX + 1]; /* that it belongs to; "": not said */
+    char authorization_url[ANTAG_URL_MAX + 1];  /* of an isv, that merchants open; "": not set */
     unsigned confirmed; /* enum ag_confirmation (onboard.h), or-ed: what staff has said is done */
     int64_t created_at_ms;
 };
@@ -232,13 +234,26 @@ struct ag_row_recovery {
     uint8_t hash[AG_CODE_HASH_LEN];
 };
 
+/* A merchant that authorised an isv, and its token for one profile. */
+struct ag_row_merchant {
+    uint64_t id, profile_id;
+    char name[ANTAG_MERCHANT_MAX + 1];
+    bool suspended;
+    char description[ANTAG_TEXT_MAX + 1];
+    int64_t created_at_ms, token_at_ms, state_at_ms;
+    uint64_t used; /* how often it was signed for, as far as it has been counted */
+    int64_t used_at_ms;
+    size_t sealed_len;
+    uint8_t sealed[AG_TOKEN_SEALED_MAX]; /* lib/token.h */
+};
+
 /* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code, change, approval,
- * recovery):
+ * recovery, merchant):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, staff, intent, deed, mail, code, change, approval, recovery:
+ * and for grant, fence, staff, intent, deed, mail, code, change, approval, recovery, merchant:
  *   ag_registry_delete_K(r, id, fault).
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
@@ -270,6 +285,7 @@ AG_REGISTRY_KIND(code, struct ag_row_code)
 AG_REGISTRY_KIND(change, struct ag_row_change)
 AG_REGISTRY_KIND(approval, struct ag_row_approval)
 AG_REGISTRY_KIND(recovery, struct ag_row_recovery)
+AG_REGISTRY_KIND(merchant, struct ag_row_merchant)
 #undef AG_REGISTRY_KIND
 #define AG_REGISTRY_DELETE(K)                                                                      \
     ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \
@@ -283,6 +299,7 @@ AG_REGISTRY_DELETE(code)
 AG_REGISTRY_DELETE(change)
 AG_REGISTRY_DELETE(approval)
 AG_REGISTRY_DELETE(recovery)
+AG_REGISTRY_DELETE(merchant)
 AG_REGISTRY_DELETE(deed)
 #undef AG_REGISTRY_DELETE
 void ag_grant_fini(struct ag_grant *g);
@@ -299,6 +316,7 @@ struct ag_row_grant {
     uint32_t rate, burst; /* requests a second and at once; 0: not limited */
     char methods[ANTAG_GLOBS_PER_GRANT * (ANTAG_METHOD_MAX + 1)];
     char paths[ANTAG_GLOBS_PER_GRANT * (ANTAG_GLOB_MAX + 1)];
+    char merchants[ANTAG_GLOBS_PER_GRANT * (ANTAG_MERCHANT_MAX + 1)];
 };
 
 /* What a transaction alters, column by column, told while it is written: of a row that comes every column (`was` is of
@@ -340,6 +358,13 @@ ANTAG_MUST_CHECK enum antag_err ag_registry_find_profile(struct ag_registry *r, 
 ANTAG_MUST_CHECK enum antag_err ag_registry_find_key(struct ag_registry *r, uint64_t profile_id,
                                                      uint32_t version, struct ag_row_key *out,
                                                      struct antag_fault *fault);
+ANTAG_MUST_CHECK enum antag_err ag_registry_find_merchant(struct ag_registry *r,
+                                                          uint64_t profile_id, const char *name,
+                                                          struct ag_row_merchant *out,
+                                                          struct antag_fault *fault);
+/* Counts changes of merchants' rows, of this process: while it stays, those read before are those that are there. */
+uint64_t ag_registry_merchants_changed(const struct ag_registry *r);
+size_t ag_registry_merchant_count(const struct ag_registry *r);
 ANTAG_MUST_CHECK enum antag_err ag_registry_find_staff(struct ag_registry *r, uint32_t uid,
                                                        struct ag_row_staff *out,
                                                        struct antag_fault *fault);

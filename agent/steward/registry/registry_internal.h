@@ -28,6 +28,7 @@ enum ag_kind_id {
     AG_KIND_CHANGE,   /* since schema 2 */
     AG_KIND_APPROVAL, /* since schema 2 */
     AG_KIND_RECOVERY, /* since schema 2 */
+    AG_KIND_MERCHANT, /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -47,6 +48,7 @@ union ag_regrow {
     struct ag_row_change change;
     struct ag_row_approval approval;
     struct ag_row_recovery recovery;
+    struct ag_row_merchant merchant;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };
@@ -123,6 +125,7 @@ enum ag_regfind {
     AG_REGFIND_PROFILE,
     AG_REGFIND_KEY,
     AG_REGFIND_STAFF,
+    AG_REGFIND_MERCHANT,
     AG_REGFIND_COUNT
 };
 
@@ -149,6 +152,7 @@ struct ag_registry {
     bool erase_pending;          /* such bytes may still stand in the WAL */
     ag_registry_watch_fn *watch; /* of the open transaction; NULL: nobody */
     void *watch_ctx;
+    uint64_t merchants_changed;
     sqlite3_stmt *stmts[AG_KIND_COUNT][AG_REGOP_COUNT];
     sqlite3_stmt *finds[AG_REGFIND_COUNT];
     sqlite3_stmt *rollback;

@@ -16,6 +16,7 @@
     R(TEXT, scenarios, FREE, 1)                                                                    \
     R(I64, created_at_ms, FIXED, 1)                                                                \
     R(TEXT, dashboard_account, FREE, 2)                                                            \
+    R(TEXT, authorization_url, FREE, 2)                                                            \
     R(U32, confirmed, RISES, 2)
 
 #define PROFILE_COLS(R)                                                                            \
@@ -91,7 +92,8 @@
     R(TEXT, methods, FREE, 1)                                                                      \
     R(TEXT, paths, FREE, 1)                                                                        \
     R(U32, rate, FREE, 2)                                                                          \
-    R(U32, burst, FREE, 2)
+    R(U32, burst, FREE, 2)                                                                         \
+    R(TEXT, merchants, FREE, 2)
 
 #define DEED_COLS(R)                                                                               \
     R(U64, epoch, FIXED, 2)                                                                        \
@@ -158,6 +160,18 @@
     R(U32, attempts, FREE, 2)                                                                      \
     R(I64, made_at_ms, FIXED, 2)                                                                   \
     R(BLOB, hash, FIXED, 2)
+
+#define MERCHANT_COLS(R)                                                                           \
+    R(U64, profile_id, FIXED, 2)                                                                   \
+    R(TEXT, name, FIXED, 2)                                                                        \
+    R(BOOL, suspended, FREE, 2)                                                                    \
+    R(TEXT, description, FREE, 2)                                                                  \
+    R(I64, created_at_ms, FIXED, 2)                                                                \
+    R(I64, token_at_ms, FREE, 2)                                                                   \
+    R(I64, state_at_ms, FREE, 2)                                                                   \
+    R(U64, used, RISES, 2)                                                                         \
+    R(I64, used_at_ms, FREE, 2)                                                                    \
+    R(BLOB, sealed, FREE, 2)
 
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
@@ -236,6 +250,10 @@ static const struct ag_col approval_cols[] = {APPROVAL_COLS(COLUMN)};
 RECOVERY_COLS(FITS)
 static const struct ag_col recovery_cols[] = {RECOVERY_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_merchant
+MERCHANT_COLS(FITS)
+static const struct ag_col merchant_cols[] = {MERCHANT_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -266,6 +284,8 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
                           AG_KIND_APPROVAL, COLS(approval_cols)},
     [AG_KIND_RECOVERY] = {"recovery", "recovery code", sizeof(struct ag_row_recovery), 2,
                           AG_KIND_RECOVERY, COLS(recovery_cols)},
+    [AG_KIND_MERCHANT] = {"merchant", "merchant", sizeof(struct ag_row_merchant), 2,
+                          AG_KIND_MERCHANT, COLS(merchant_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -283,3 +303,4 @@ ID_FIRST(struct ag_row_code);
 ID_FIRST(struct ag_row_change);
 ID_FIRST(struct ag_row_approval);
 ID_FIRST(struct ag_row_recovery);
+ID_FIRST(struct ag_row_merchant);

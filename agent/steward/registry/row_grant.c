@@ -20,6 +20,7 @@ void ag_grant_fini(struct ag_grant *g)
         return;
     free_globs(g->methods, g->method_count);
     free_globs(g->paths, g->path_count);
+    free_globs(g->merchants, g->merchant_count);
     *g = (struct ag_grant){0};
 }
 
@@ -90,8 +91,11 @@ static enum antag_err to_row(const struct ag_grant *g, struct ag_row_grant *row,
     if ((err = join(g->methods, g->method_count, ANTAG_METHOD_MAX, "methods", row->methods,
                     sizeof(row->methods), fault)) != ANTAG_OK)
         return err;
-    return join(g->paths, g->path_count, ANTAG_GLOB_MAX, "paths", row->paths, sizeof(row->paths),
-                fault);
+    if ((err = join(g->paths, g->path_count, ANTAG_GLOB_MAX, "paths", row->paths,
+                    sizeof(row->paths), fault)) != ANTAG_OK)
+        return err;
+    return join(g->merchants, g->merchant_count, ANTAG_MERCHANT_MAX, "merchants", row->merchants,
+                sizeof(row->merchants), fault);
 }
 
 static enum antag_err from_row(const struct ag_row_grant *row, struct ag_grant *out,
@@ -108,7 +112,8 @@ static enum antag_err from_row(const struct ag_row_grant *row, struct ag_grant *
 
     memcpy(g.unit, row->unit, sizeof(g.unit));
     if (split(row->methods, &g.methods, &g.method_count) != ANTAG_OK ||
-        split(row->paths, &g.paths, &g.path_count) != ANTAG_OK) {
+        split(row->paths, &g.paths, &g.path_count) != ANTAG_OK ||
+        split(row->merchants, &g.merchants, &g.merchant_count) != ANTAG_OK) {
         ag_grant_fini(&g);
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
     }

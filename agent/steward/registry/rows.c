@@ -106,6 +106,7 @@ static enum antag_err write_row(struct ag_registry *r, enum ag_kind_id id, enum 
         return err;
     if ((err = ag_regset_put(&r->sets[id], *(const uint64_t *)row, mac)) != ANTAG_OK)
         return antag_fault_set(fault, err, NULL, "%s", "");
+    r->merchants_changed += id == AG_KIND_MERCHANT;
     return ANTAG_OK;
 }
 
@@ -123,6 +124,7 @@ static enum antag_err delete_row(struct ag_registry *r, enum ag_kind_id id, uint
                    fault)) != ANTAG_OK)
         return err;
     ag_regset_remove(&r->sets[id], row_id);
+    r->merchants_changed += id == AG_KIND_MERCHANT;
     return ANTAG_OK;
 }
 
@@ -138,6 +140,7 @@ enum antag_err ag_rows_delete(struct ag_registry *r, enum ag_kind_id id, uint64_
         err = delete_row(r, id, row_id, fault);
     if (err != ANTAG_OK)
         r->failed = true;
+    r->erased = r->erased || id == AG_KIND_MERCHANT; /* its token */
     return err;
 }
 
@@ -170,6 +173,9 @@ static bool takes_sealed_away(enum ag_kind_id id, const union ag_regrow *was,
     } else if (id == AG_KIND_PROFILE) {
         a = (struct antag_slice){was->profile.buyer_password, was->profile.buyer_password_len};
         b = (struct antag_slice){is->profile.buyer_password, is->profile.buyer_password_len};
+    } else if (id == AG_KIND_MERCHANT) {
+        a = (struct antag_slice){was->merchant.sealed, was->merchant.sealed_len};
+        b = (struct antag_slice){is->merchant.sealed, is->merchant.sealed_len};
     } else if (id == AG_KIND_MAIL) {
         a = (struct antag_slice){was->mail.sealed, was->mail.sealed_len};
         b = (struct antag_slice){is->mail.sealed, is->mail.sealed_len};
@@ -247,10 +253,12 @@ static const struct {
     [AG_REGFIND_PROFILE] = {AG_KIND_PROFILE, "SELECT id FROM profile WHERE name=?1"},
     [AG_REGFIND_KEY] = {AG_KIND_KEY,
                         "SELECT id FROM merchant_key WHERE profile_id=?1 AND version=?2"},
+    [AG_REGFIND_MERCHANT] = {AG_KIND_MERCHANT,
+                             "SELECT id FROM merchant WHERE profile_id=?1 AND name=?2"},
     [AG_REGFIND_STAFF] = {AG_KIND_STAFF, "SELECT id FROM staff WHERE uid=?1"},
 };
 
-/* What is looked for: a text, or one or two numbers. */
+/* What is looked for: a text, one or two numbers, or a number and a text. */
 struct wanted {
     const char *text;
     uint64_t a, b;
@@ -260,10 +268,12 @@ static int bind_wanted(sqlite3_stmt *st, const struct wanted *w)
 {
     int code;
 
-    if (w->text != NULL)
+    if (w->text != NULL && w->a == 0)
         return sqlite3_bind_text(st, 1, w->text, -1, SQLITE_STATIC);
     code = sqlite3_bind_int64(st, 1, (sqlite3_int64)w->a);
-    if (code == SQLITE_OK && sqlite3_bind_parameter_count(st) > 1)
+    if (code == SQLITE_OK && w->text != NULL)
+        code = sqlite3_bind_text(st, 2, w->text, -1, SQLITE_STATIC);
+    else if (code == SQLITE_OK && sqlite3_bind_parameter_count(st) > 1)
         code = sqlite3_bind_int64(st, 2, (sqlite3_int64)w->b);
     return code;
 }
@@ -382,6 +392,35 @@ enum antag_err ag_registry_find_staff(struct ag_registry *r, uint32_t uid, struc
     return ANTAG_OK;
 }
 
+enum antag_err ag_registry_find_merchant(struct ag_registry *r, uint64_t profile_id,
+                                         const char *name, struct ag_row_merchant *out,
+                                         struct antag_fault *fault)
+{
+    bool found;
+    enum antag_err err = find(r, AG_REGFIND_MERCHANT,
+                              &(struct wanted){.text = name, .a = profile_id}, &found, fault);
+
+    if (err != ANTAG_OK)
+        return err;
+    if (!found)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "merchant",
+                               "there is no merchant \"%.64s\"", name);
+    if (r->row.merchant.profile_id != profile_id || strcmp(r->row.merchant.name, name) != 0)
+        return wrong_index(r, AG_KIND_MERCHANT, fault);
+    *out = r->row.merchant;
+    return ANTAG_OK;
+}
+
+uint64_t ag_registry_merchants_changed(const struct ag_registry *r)
+{
+    return r->merchants_changed;
+}
+
+size_t ag_registry_merchant_count(const struct ag_registry *r)
+{
+    return r->sets[AG_KIND_MERCHANT].count;
+}
+
 /* ---- the typed functions. `each` goes by the ids that are known to be there and takes every row anew,
  * so that a visit may read and write as it likes. */
 
@@ -425,6 +464,7 @@ TYPED(code, AG_KIND_CODE, struct ag_row_code)
 TYPED(change, AG_KIND_CHANGE, struct ag_row_change)
 TYPED(approval, AG_KIND_APPROVAL, struct ag_row_approval)
 TYPED(recovery, AG_KIND_RECOVERY, struct ag_row_recovery)
+TYPED(merchant, AG_KIND_MERCHANT, struct ag_row_merchant)
 
 /* Kinds whose rows go again. */
 #define DELETED(K, KIND)                                                                           \
@@ -438,6 +478,7 @@ DELETED(code, AG_KIND_CODE)
 DELETED(change, AG_KIND_CHANGE)
 DELETED(approval, AG_KIND_APPROVAL)
 DELETED(recovery, AG_KIND_RECOVERY)
+DELETED(merchant, AG_KIND_MERCHANT)
 DELETED(grant, AG_KIND_GRANT)
 DELETED(fence, AG_KIND_FENCE)
 DELETED(staff, AG_KIND_STAFF)
