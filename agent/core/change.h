@@ -10,11 +10,11 @@
 #define AG_CHANGE_STATES(R)                                                                        \
     R(OPEN, "open", false, "waits for approvals")                                                  \
     R(APPROVED, "approved", false, "has its approvals and is being applied")                       \
-    R(APPLIED, "applied", true, "done, in one transaction with its record")                        \
-    R(REJECTED, "rejected", true, "an approver said no")                                           \
-    R(CANCELLED, "cancelled", true, "withdrawn by an officer")                                     \
+    R(APPLIED, "applied", true, "was done, in one transaction with its record")                    \
+    R(REJECTED, "rejected", true, "was refused by an approver")                                    \
+    R(CANCELLED, "cancelled", true, "was withdrawn by an officer")                                 \
     R(EXPIRED, "expired", true, "was not approved in time")                                        \
-    R(STALE, "stale", true, "what it alters was altered by something else first")                  \
+    R(STALE, "stale", true, "came too late: something else altered what it alters")                \
     R(FAILED, "failed", true, "was approved, and could not be applied")
 
 enum ag_change_state {

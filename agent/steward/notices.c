@@ -182,7 +182,8 @@ static void fill_opened(const struct ag_txn *t, struct notice *n, const struct a
     if (a->c.quorum == AG_QUORUM_SELF)
         add(n, "needs", "uid %u, who asked, confirms it by his own mailbox", (unsigned)row->uid);
     else
-        add(n, "needs", "%s approvals of others than uid %u", quorum, (unsigned)row->uid);
+        add(n, "needs", "%s approval%s of others than uid %u", quorum, a->c.quorum == 1 ? "" : "s",
+            (unsigned)row->uid);
     add_time(n, "until", row->opened_at_ms + row->holds_ms);
     snprintf(words, sizeof words, "change approve %llu", (unsigned long long)row->id);
     ag_outbox_command(t->st, n->command, words);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/core/quorum.h"
 #include "agent/lib/edges/proofs.h"
 #include "agent/steward/desired.h"
 
@@ -30,6 +31,7 @@ struct facts {
     const struct ag_row_app *app;
     const struct ag_row_profile *sandbox, *live;
     bool isv;
+    size_t merchants; /* of the live profile */
 };
 
 ANTAG_PRINTF(4, 5)
@@ -133,29 +135,36 @@ static void step_live(struct ag_onboard_step *s, const struct facts *f)
     item(s, (f->app->confirmed & AG_CONFIRM_CONTRACT) != 0, "the signed business contract",
          "`antomctl app confirm %s contract`", f->app->name);
     missing_items(s, f, f->live);
-    item(s, f->live->launched, "the launch", "Developer Center: Launch");
+    item(s, f->live->quorum != AG_QUORUM_NONE, "who approves its changes from then on",
+         "`antomctl quorum set %s N`", f->live->name);
+    item(s, f->live->launched, "the launch",
+         "`antomctl app launch %s`; then Developer Center: Launch", f->app->name);
 }
 
 /* ---- and of an isv, once it is launched */
 
 static void step_url(struct ag_onboard_step *s, const struct facts *f)
 {
-    item(s, false, "an authorization URL",
-         f->live->launched ? "Developer Center: Generate Authorization URL"
-                           : "after the launch, Developer Center: Generate Authorization URL");
+    item(s, f->app->authorization_url[0] != '\0', "an authorization URL",
+         f->live->launched ? "Developer Center: Generate Authorization URL; then `antomctl app set "
+                             "%s --authorization-url URL`"
+                           : "after the launch, Developer Center: Generate Authorization URL; then "
+                             "`antomctl app set %s --authorization-url URL`",
+         f->app->name);
 }
 
 static void step_authorize(struct ag_onboard_step *s, const struct facts *f)
 {
-    (void)f;
-    item(s, false, "merchants that open it and authorize", "each merchant, vetted by Antom");
+    item(s, f->merchants > 0, "merchants that open it and authorize",
+         "each merchant, vetted by Antom; `antomctl merchant url %s` shows what it opens",
+         f->app->name);
 }
 
 static void step_tokens(struct ag_onboard_step *s, const struct facts *f)
 {
-    (void)f;
-    item(s, false, "an authorization token of each merchant",
-         "Developer Center: Application Authorization");
+    item(s, f->merchants > 0, "an authorization token of each merchant",
+         "Developer Center: Application Authorization; then `antomctl merchant add %s MERCHANT`",
+         f->live->name);
 }
 
 typedef void step_fn(struct ag_onboard_step *s, const struct facts *f);
@@ -176,10 +185,10 @@ static const struct {
     {"Take the merchants' tokens", step_tokens, true},
 };
 
-size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app,
+size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app, size_t merchants,
                   struct ag_onboard_step out[AG_ONBOARD_STEPS_MAX])
 {
-    struct facts f = {.b = b, .app = app, .isv = strcmp(app->role, "isv") == 0};
+    struct facts f = {.b = b, .app = app, .isv = strcmp(app->role, "isv") == 0, .merchants = merchants};
     size_t n = 0;
 
     for (size_t i = 0; i < b->profile_count; i++) {

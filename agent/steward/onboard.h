@@ -21,15 +21,15 @@ struct ag_onboard_item {
     const char *what; /* a few words */
     char how[200];    /* a command in backquotes, or the page of the dashboard; "" when done */
 };
-#define AG_ONBOARD_ITEMS 6
+#define AG_ONBOARD_ITEMS 8
 struct ag_onboard_step {
     const char *title;
     size_t count;
     struct ag_onboard_item items[AG_ONBOARD_ITEMS];
 };
 #define AG_ONBOARD_STEPS_MAX 10
-/* Returns how many: 7, of an isv 10. */
-size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app,
+/* merchants: how many have given their token to the live profile. Returns how many steps: 7, of an isv 10. */
+size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app, size_t merchants,
                   struct ag_onboard_step out[AG_ONBOARD_STEPS_MAX]);
 
 #endif

@@ -30,10 +30,28 @@ static void render_step(struct antag_writer *w, size_t number, const struct ag_o
     antag_w_end(w);
 }
 
-static void render(struct antag_writer *w, const struct ag_book *b, const struct ag_row_app *app)
+struct counting {
+    const struct ag_book *b;
+    const struct ag_row_app *app;
+    size_t live;
+};
+
+static enum antag_err count_merchant(const struct ag_row_merchant *row, void *ctx)
 {
+    struct counting *c = ctx;
+    const struct ag_row_profile *p = ag_book_profile(c->b, row->profile_id);
+
+    c->live += p != NULL && p->app_id == c->app->id && p->env == AG_ENV_LIVE;
+    return ANTAG_OK;
+}
+
+static enum antag_err render(struct antag_writer *w, struct ag_txn *t, const struct ag_row_app *app,
+                             struct antag_fault *fault)
+{
+    struct counting c = {t->book, app, 0};
     struct ag_onboard_step steps[AG_ONBOARD_STEPS_MAX];
-    size_t n = ag_onboard(b, app, steps);
+    enum antag_err err = ag_registry_each_merchant(t->st->reg, count_merchant, &c, fault);
+    size_t n = ag_onboard(t->book, app, c.live, steps);
 
     antag_w_map(w);
     antag_w_kv_str(w, "app", app->name);
@@ -44,6 +62,7 @@ static void render(struct antag_writer *w, const struct ag_book *b, const struct
         render_step(w, i + 1, &steps[i]);
     antag_w_end(w);
     antag_w_end(w);
+    return err;
 }
 
 enum antag_err ag_op_onboard(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -56,7 +75,7 @@ enum antag_err ag_op_onboard(struct ag_steward *st, struct ag_task *op, struct a
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
         (err = ag_book_need_app(t.book, p->app.v, &app, fault)) == ANTAG_OK)
-        render(w, t.book, app);
+        err = render(w, &t, app, fault);
     ag_txn_end(&t);
     return err;
 }
@@ -96,8 +115,7 @@ static enum antag_err answer(struct ag_txn *t, struct ag_task *op, struct antag_
 
     if (app == NULL)
         return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the application's row is gone");
-    render(w, t->book, app);
-    return ANTAG_OK;
+    return render(w, t, app, fault);
 }
 
 AG_DEED(onboard_confirm, .act = confirm, .answer = answer)

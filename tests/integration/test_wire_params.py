@@ -141,7 +141,7 @@ BAD = [
                       "/ams/api/../x", "/ams/api//v1/x", "/ams/api/%2e%2e/x", "/ams/api/v1;x"]),
     (SIGN, S, "body", [7, 1.5, True, [], {}, bytes(BODY + 1)]),
     (SIGN, S, "time", [*WRONG_TEXTS, "", "now", "1" * 41, "123456789", "2026-01-01"]),
-    (SIGN, S, "merchant", [*WRONG_TEXTS, "", "m" * 65, "nobody"]),
+    (SIGN, S, "merchant", [*WRONG_TEXTS, "", "m" * 65, "no body", "a*"]),
     (VERIFY, V, "profile", [*WRONG_TEXTS, "", "p" * 41]),
     (VERIFY, V, "method", ["", "post", 7]),
     (VERIFY, V, "uri", ["", "x", "/" + "u" * 2048, 7]),

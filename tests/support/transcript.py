@@ -31,6 +31,8 @@ MASKS = [
     (re.compile(r"\b\d+ KiB\b"), "<size> KiB"),
     (re.compile(r"\buid \d+ \(\w+\)"), "uid <uid>"),
     (re.compile(r"--uid \d+"), "--uid <uid>"),
+    (re.compile(r"\b[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}\b"), "<code>"),
+    (re.compile(r"^(host) +\S+", re.M), r"\1 <host>"),
 ]
 
 
