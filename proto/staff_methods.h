@@ -7,6 +7,7 @@
  *   method          params -> result
  *   status          {} -> {state: starting|ready|locked|failed, reason?, version, pid, epoch, record_epoch?, since_ms,
  *                    seal, home, roles: [{role, name, pid, state, restarts, since_ms}],
+ *                    attention: [{what, how}],      (what a person has to act on; how: the command)
  *                    profiles: [{profile, sign, sign_why?, verify, verify_why?}]}
  *                    (sign, verify: "ready" or a status name; *_why a sentence)
  *   doctor          {} -> {checks: [{check, ok, message, remedy?}]}

@@ -25,6 +25,7 @@ struct look {
     struct ag_txn *t;
     uint64_t late_id, approved_id, old_id;
     uint64_t after; /* approved ones up to this were tried in this pass */
+    size_t open, stuck;
     int64_t next_ms;
 };
 
@@ -46,6 +47,8 @@ static enum antag_err look_at(const struct ag_row_change *row, void *ctx)
             l->old_id = row->id;
         return ANTAG_OK;
     }
+    l->open += row->state == AG_CHANGE_OPEN;
+    l->stuck += row->state == AG_CHANGE_APPROVED && row->attempts > 0;
     if (ag_change_is_late(l->t, row))
         l->late_id = row->id;
     else if (row->state == AG_CHANGE_APPROVED && row->id > l->after && l->approved_id == 0)
@@ -111,6 +114,10 @@ static enum antag_err end_one(struct ag_steward *st, uint64_t after, bool *ended
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
         (err = ag_registry_each_change(st->reg, look_at, &l, fault)) == ANTAG_OK) {
+        uv_mutex_lock(&st->lock);
+        st->waiting.changes_open = l.open;
+        st->waiting.changes_stuck = l.stuck;
+        uv_mutex_unlock(&st->lock);
         *ended = l.late_id != 0 || l.old_id != 0;
         if (l.late_id != 0)
             err = end_late(&t, l.late_id, fault);

@@ -93,10 +93,8 @@ enum antag_err ag_deed_run(struct ag_steward *st, struct ag_task *op, const stru
     if ((err = act(st, op, row, w, &epoch, fault)) != ANTAG_OK ||
         (op->run != NULL && op->run->only_try))
         return err;
-    if (op->opened != 0) {
-        ag_changer_kick(st); /* which ends it when its time is over */
+    if (op->opened != 0)
         return answer_opened(st, op, w, fault);
-    }
     if ((err = ag_push_wait(st, epoch, row->keys, fault)) != ANTAG_OK)
         return err;
     return row->answer != NULL ? ag_deed_answer(st, op, row->answer, w, fault) : ANTAG_OK;

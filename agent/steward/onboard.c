@@ -188,7 +188,8 @@ static const struct {
 size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app, size_t merchants,
                   struct ag_onboard_step out[AG_ONBOARD_STEPS_MAX])
 {
-    struct facts f = {.b = b, .app = app, .isv = strcmp(app->role, "isv") == 0, .merchants = merchants};
+    struct facts f = {
+        .b = b, .app = app, .isv = strcmp(app->role, "isv") == 0, .merchants = merchants};
     size_t n = 0;
 
     for (size_t i = 0; i < b->profile_count; i++) {

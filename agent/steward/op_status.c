@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/lib/clock.h"
+#include "agent/steward/attention.h"
 #include "agent/steward/ops.h"
 
 #define ASK_MS 2000
@@ -128,6 +130,7 @@ enum antag_err ag_op_status(struct ag_steward *st, struct ag_task *op, struct an
     antag_w_kv_int(w, "since_ms", since_ms);
     antag_w_kv_str(w, "home", st->home.dir);
     write_processes(st, w);
+    ag_attention_write(st, b, state, reason, ag_clock_wall_ms(), w);
     antag_w_key(w, "profiles");
     antag_w_array(w);
     for (size_t i = 0; b != NULL && i < b->profile_count; i++)

@@ -180,6 +180,11 @@ static enum antag_err find_due(struct ag_steward *st, const struct ag_conf *conf
     uv_mutex_lock(&st->reg_lock);
     if (err == ANTAG_OK && st->reg != NULL)
         err = ag_outbox_look(st, 0, &l, fault);
+    uv_mutex_lock(&st->lock);
+    st->waiting.mail_queued = l.sum.queued;
+    st->waiting.mail_refused = l.sum.refused;
+    st->waiting.mail_oldest_ms = l.sum.oldest_ms;
+    uv_mutex_unlock(&st->lock);
     if (err == ANTAG_OK && l.due_id != 0 &&
         (err = ag_registry_get_mail(st->reg, l.due_id, row, fault)) == ANTAG_OK &&
         (err = make_message(st, conf, row, &out->message, fault)) == ANTAG_OK) {

@@ -99,6 +99,14 @@ struct ag_loop_task {
     struct ag_loop_task *next;
 };
 
+/* what waits, as those who look after it saw it last */
+struct ag_waiting {
+    size_t changes_open,
+        changes_stuck; /* stuck: approved, and failed to be applied for the time being */
+    size_t mail_queued, mail_refused;
+    int64_t mail_oldest_ms;
+};
+
 struct ag_steward {
     struct ag_role *role;
     uv_loop_t *loop;
@@ -135,7 +143,8 @@ struct ag_steward {
     struct ag_enrolled enrolled[AG_ENROLLED_MAX];
     struct ag_refusals refused; /* that are not in the record yet (refusals.c) */
     int64_t refused_at_ms;      /* monotonic: not before then */
-    struct ag_proofs proved;    /* that the registry does not know yet (proofs.c) */
+    struct ag_waiting waiting;
+    struct ag_proofs proved; /* that the registry does not know yet (proofs.c) */
     struct ag_loop_task *tasks;
     uint64_t kicks;                 /* passes of the driver that were asked for */
     uint64_t passes;                /* `kicks` as it was when the last finished pass began */

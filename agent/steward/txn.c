@@ -100,6 +100,8 @@ enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault)
     }
     if (t->mailed)
         ag_outbox_kick(t->st);
+    if (t->deed.change_id != 0)
+        ag_changer_kick(t->st);
     if ((err = ag_book_load(t->st->reg, &book, fault)) != ANTAG_OK)
         return err;
     ag_book_free(t->book);

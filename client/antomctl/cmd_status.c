@@ -66,9 +66,14 @@ enum antag_err ctl_run_status(struct ctl *c, json_t **result, struct antag_fault
 {
     const char *wait = ctl_args_get(&c->line, "--wait");
     uint64_t seconds = 0;
+    enum antag_err err;
 
-    if (wait == NULL)
-        return ctl_ask(c, CTL_STAFF, "status", NULL, NULL, 0, result, fault);
+    if (wait == NULL) {
+        err = ctl_ask(c, CTL_STAFF, "status", NULL, NULL, 0, result, fault);
+        if (err == ANTAG_OK && json_array_size(json_object_get(*result, "attention")) > 0)
+            c->exit_status = antag_err_exit(ANTAG_ERR_NOT_READY);
+        return err;
+    }
     if (!ctl_args_uint(wait, &seconds) || seconds > WAIT_MOST)
         return antag_fault_set(fault, ANTAG_ERR_USAGE, "--wait", "--wait takes 0 to %d seconds",
                                WAIT_MOST);
@@ -138,6 +143,26 @@ static void append_next(const struct ctl *c, const json_t *profile, const char *
         (void)snprintf(out + len, size - len, "%s%s", len > 0 ? "; " : "", line);
 }
 
+/* What somebody has to do, each with its command. */
+static void put_attention(struct ctl *c, const json_t *attention)
+{
+    char line[CTL_LINE_MAX];
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(attention, i, item)
+    {
+        const char *how = ctl_json_text(item, "how");
+
+        ctl_put(stdout, c->colour, CTL_BAD, i == 0 ? "\nneeds you: " : "needs you: ");
+        ctl_put_wrapped(stdout, ctl_json_text(item, "what"), 11, 11);
+        if (strncmp(how, "antomctl ", 9) == 0) {
+            ctl_command_text(c, line, "%s", how + 9);
+            ctl_next_line(line);
+        }
+    }
+}
+
 static void put_profiles(struct ctl *c, const json_t *profiles)
 {
     static const char *const heads[] = {"PROFILE", "SIGN", "VERIFY", "NEXT"};
@@ -185,10 +210,7 @@ void ctl_render_status(struct ctl *c, const json_t *status)
         ctl_say("There is no application yet.");
         ctl_next(c, "%s", ctl_view_apps.empty_next);
     }
-    if (strcmp(state, "locked") == 0)
-        ctl_next(c, "unlock");
-    if (strcmp(state, "failed") == 0)
-        ctl_next(c, "doctor");
+    put_attention(c, json_object_get(status, "attention"));
 }
 
 /* ---- doctor */

@@ -122,7 +122,10 @@ const struct ctl_command ctl_commands[] = {
         .flags = CTL_SAFE,
         .run = ctl_run_status,
         .render = ctl_render_status,
-        .help = "Show the agent, its parts, and what each profile can do",
+        .help = "Show the agent, its parts, what each profile can do, and what needs you",
+        .notes =
+            "Exit status 4 when a person has to act, for monitors; with --wait it is 0 as soon as\n"
+            "both sockets answer.",
         .example = "status --wait 30",
     },
     {

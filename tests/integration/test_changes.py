@@ -424,3 +424,55 @@ def test_text(launched):
         text = o.agent.ctl_raw(*args).stdout.decode()
         assert max(map(len, text.splitlines())) <= 100 and HOOK in text or args[1] == "list", text
     assert json.loads(o.agent.ctl_raw("change", "list", "--json").stdout)["changes"][0]["change"] == 2
+
+
+def attention(o):
+    done = o.agent.ctl_raw("--json", "status")
+    found = json.loads(done.stdout)["attention"]
+    assert done.returncode == (4 if found else 0)
+    return [a["what"] for a in found]
+
+
+def test_status_says_when_somebody_is_needed(launched):
+    """What it lists, its exit status tells a monitor."""
+    o = launched
+    wait_until("the mails", lambda: attention(o) == [])
+    change = o.opened("profile", "set", o.live, "--notify-url", HOOK)
+    wait_until("the change", lambda: attention(o) == ["1 change waits for approval"])
+    assert o.agent.ctl_raw("status", "--wait", "10").returncode == 0
+    text = o.agent.ctl_raw("status").stdout.decode()
+    assert f"next: antomctl --home {o.agent.home} change list" in text and max(map(len, text.splitlines())) <= 100
+    o.approve(change, ALICE)
+    wait_until("nothing", lambda: attention(o) == [])
+    o.ctl("key", "suspend", o.live, "1", uid=OFFICER)
+    assert any(f"{o.live} is launched and does not sign" in a for a in attention(o))
+    o.ctl("lock", uid=OFFICER)
+    assert any("the agent is locked" in a for a in attention(o))
+
+
+def test_older_registry(tmp_path, antom_key):
+    """A registry that was put back: nothing live is signed until a change confirms it."""
+    with Office(tmp_path) as o:
+        o.live = o.launch(antom_key=antom_key)
+        o.agent.make_profile("shop", "sandbox")
+        o.agent.stop()
+        old = {f.name: f.read_bytes() for f in o.agent.home.glob("registry.db*")}
+        o.agent.start()
+        o.ctl("profile", "set", "shop/sandbox", "--notify-url", HOOK)
+        o.agent.stop()
+        for f in o.agent.home.glob("registry.db*"):
+            f.unlink()
+        for name, content in old.items():
+            (o.agent.home / name).write_bytes(content)
+            (o.agent.home / name).chmod(0o600)
+        o.agent.start()
+        status = o.ctl("status")
+        assert status["record_epoch"] > status["epoch"] and any("older than the record" in a for a in attention(o))
+        assert {p["profile"]: p["sign"] for p in status["profiles"]} == {"shop/sandbox": "ready", o.live: "ROLLED_BACK"}
+        confirm = ("registry", "confirm", "--record-epoch", status["record_epoch"], "--reason", "a test")
+        change = o.opened(*confirm)
+        assert "older than the record" in o.change(change)["alters"][0]["what"]
+        assert {p["profile"]: p["sign"] for p in o.ctl("status")["profiles"]}[o.live] == "ROLLED_BACK"
+        assert o.approve(change, ALICE)["state"] == "applied"
+        assert {p["profile"]: p["sign"] for p in o.ctl("status")["profiles"]}[o.live] == "ready"
+        assert o.ctl("status").get("record_epoch") is None

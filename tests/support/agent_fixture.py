@@ -91,7 +91,8 @@ class Agent:
             value = json.loads(done.stdout) if done.stdout.strip() else {}
         except ValueError:
             raise CtlError(args, done.returncode, None, done.stdout + done.stderr) from None
-        if done.returncode != 0:
+        needs_somebody = args[:1] == ("status",) and done.returncode == EXIT["state"] and value.get("attention")
+        if done.returncode != 0 and not needs_somebody:
             raise CtlError(args, done.returncode, value.get("error"), done.stderr)
         return value
 
