@@ -55,6 +55,7 @@ static const struct antag_field profile_set_fields[] = {
     TEXT(struct antag_profile_set_params, notify_url, false, ANTAG_URL_MAX),
     UINT(struct antag_profile_set_params, response_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
     UINT(struct antag_profile_set_params, notification_max_age_ms, false, 0, ANTAG_AGE_MAX_MS),
+    UINT(struct antag_profile_set_params, cryptoperiod_days, false, 1, 3650),
     TEXT(struct antag_profile_set_params, isv_client_id, false, ANTAG_CLIENT_ID_MAX),
     TEXT(struct antag_profile_set_params, isv_customer_id, false, ANTAG_CLIENT_ID_MAX),
     TEXT(struct antag_profile_set_params, test_customer_id, false, ANTAG_CLIENT_ID_MAX),

@@ -21,10 +21,10 @@
  *                    dashboard_account, status: created|configured|testing|launched, created_at_ms,
  *                    profiles: [PROFILE]}
  *   profile_set     {profile, client_id?, gateway?, notify_url?, response_max_age_ms?,
- *                    notification_max_age_ms?, isv_client_id?, isv_customer_id?, test_customer_id?}
+ *                    notification_max_age_ms?, cryptoperiod_days?, isv_client_id?, isv_customer_id?, test_customer_id?}
  *                    -> PROFILE                                profile_show {profile} -> PROFILE
  *                    PROFILE: {profile, client_id, gateway, notify_url, response_max_age_ms,
- *                    notification_max_age_ms, launched, active_version?, antom_version?, missing: [TEXT],
+ *                    notification_max_age_ms, launched, quorum?, cryptoperiod_days, active_version?, antom_version?, missing: [TEXT],
  *                    of an isv isv_client_id, isv_customer_id, test_customer_id}
  *                    ("" clears nothing: an empty text is refused)
  *   onboard         {app} -> {app, role, steps: [{step, title, done, items: [{done, what, how?}]}]}
@@ -207,7 +207,7 @@ struct antag_app_params {
 struct antag_profile_set_params {
     struct antag_opt_slice profile, client_id, gateway, notify_url;
     struct antag_opt_slice isv_client_id, isv_customer_id, test_customer_id;
-    struct antag_opt_uint response_max_age_ms, notification_max_age_ms;
+    struct antag_opt_uint response_max_age_ms, notification_max_age_ms, cryptoperiod_days;
 };
 struct antag_profile_params {
     struct antag_opt_slice profile;

@@ -135,6 +135,7 @@ static const struct said {
     {"profile", "notify_url", "notification URL", say_text},
     {"profile", "response_max_age_ms", "maximum age of responses", say_age},
     {"profile", "notification_max_age_ms", "maximum age of notifications", say_age},
+    {"profile", "cryptoperiod_days", "days a key is used", say_number},
     {"profile", "launched", "launched", say_bool},
     {"profile", "isv_client_id", "isv client id", say_text},
     {"profile", "isv_customer_id", "isv customer id", say_text},

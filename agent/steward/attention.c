@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "agent/core/cryptoperiod.h"
 #include "agent/steward/attention.h"
 
 #define MAIL_PATIENCE_MS (10 * 60 * 1000) /* a mail that waits longer is told */
@@ -30,7 +31,24 @@ static void tell_state(struct antag_writer *w, enum ag_agent_state state, const 
         tell(w, "antomctl doctor", "the agent has failed: %s", reason);
 }
 
-static void tell_launched(struct ag_steward *st, struct antag_writer *w, const struct ag_book *b)
+/* From a week before its end on. */
+static void tell_due(struct antag_writer *w, const struct ag_row_profile *p,
+                     const struct ag_row_key *k, int64_t now_ms)
+{
+    char how[ANTAG_PROFILE_MAX + 40];
+    int64_t end;
+
+    if (k == NULL)
+        return;
+    end = ag_cryptoperiod_end(k->created_at_ms, p->cryptoperiod_days);
+    snprintf(how, sizeof how, "antomctl key generate %s", p->name);
+    if (ag_cryptoperiod_due(end, now_ms) >= 3)
+        tell(w, how, "key %u of %s is to be replaced: its period ends in %lld days", k->version,
+             p->name, (long long)((end - now_ms) / 86400000));
+}
+
+static void tell_launched(struct ag_steward *st, struct antag_writer *w, const struct ag_book *b,
+                          int64_t now_ms)
 {
     char how[ANTAG_PROFILE_MAX + 40];
 
@@ -49,6 +67,7 @@ static void tell_launched(struct ag_steward *st, struct antag_writer *w, const s
         snprintf(how, sizeof how, "antomctl antom-key list %s", p->name);
         if (!ag_desired_has_antom_key(b, p->id))
             tell(w, how, "%s is launched and verifies nothing: it has no Antom key", p->name);
+        tell_due(w, p, ag_book_active_key(b, p->id), now_ms);
     }
 }
 
@@ -81,7 +100,7 @@ void ag_attention_write(struct ag_steward *st, const struct ag_book *b, enum ag_
             "sign",
             (unsigned long long)b->epoch, (unsigned long long)b->behind);
     if (b != NULL)
-        tell_launched(st, w, b);
+        tell_launched(st, w, b, now_ms);
     if (stops > 0)
         tell(w, "antomctl doctor", "%zu stops hold and could not be recorded yet", stops);
     if (waiting.changes_open > 0)

@@ -302,3 +302,30 @@ enum antag_err ag_notice_recovery(struct ag_txn *t, const struct ag_row_change *
     free(n);
     return err;
 }
+
+enum antag_err ag_notice_due(struct ag_txn *t, const char *profile, uint32_t version,
+                             int64_t end_ms, struct antag_fault *fault)
+{
+    struct notice *n = make(fault);
+    int64_t left_ms = end_ms - t->life.now_ms;
+    char words[ANTAG_PROFILE_MAX + 20];
+    enum antag_err err;
+
+    if (n == NULL)
+        return ANTAG_ERR_NO_MEMORY;
+    snprintf(n->subject, sizeof n->subject, "antom-agent: key %u of %s is %s", version, profile,
+             left_ms > 0 ? "due to be replaced" : "overdue");
+    snprintf(
+        n->lead, sizeof n->lead,
+        "A signing key comes to the end of its period. It goes on signing; make a new one, give "
+        "its public half to Antom, and activate it when Antom has it.");
+    add(n, "profile", "%s", profile);
+    add(n, "key", "version %u", version);
+    add_time(n, "end", end_ms);
+    snprintf(words, sizeof words, "key generate %s", profile);
+    ag_outbox_command(t->st, n->command, words);
+    n->m.command = n->command;
+    err = mail_all(t, n, is_anybody, NULL, fault);
+    free(n);
+    return err;
+}

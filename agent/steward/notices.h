@@ -17,6 +17,10 @@ ANTAG_MUST_CHECK enum antag_err ag_notice_stopped(struct ag_txn *t, const char *
                                                   const char *what, uint32_t version,
                                                   const char *done, struct ag_actor by,
                                                   const char *reason, struct antag_fault *fault);
+/* To all staff: the signing key of a launched profile comes to the end of its period. */
+ANTAG_MUST_CHECK enum antag_err ag_notice_due(struct ag_txn *t, const char *profile,
+                                              uint32_t version, int64_t end_ms,
+                                              struct antag_fault *fault);
 /* To all staff: an approver used one of his recovery codes. */
 ANTAG_MUST_CHECK enum antag_err ag_notice_recovery(struct ag_txn *t,
                                                    const struct ag_row_change *row, uint32_t uid,

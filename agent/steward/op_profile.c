@@ -86,11 +86,12 @@ static enum antag_err take_settings(const struct antag_profile_set_params *p,
     enum antag_err err;
 
     if (!p->client_id.set && !p->gateway.set && !p->notify_url.set && !p->response_max_age_ms.set &&
-        !p->notification_max_age_ms.set && !gives_isv_ids(p))
-        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, NULL,
-                               "nothing to set: give client_id, gateway, notify_url, "
-                               "response_max_age_ms, notification_max_age_ms, or of an isv "
-                               "isv_client_id, isv_customer_id, test_customer_id");
+        !p->notification_max_age_ms.set && !p->cryptoperiod_days.set && !gives_isv_ids(p))
+        return antag_fault_set(
+            fault, ANTAG_ERR_BAD_PARAM, NULL,
+            "nothing to set: give client_id, gateway, notify_url, "
+            "response_max_age_ms, notification_max_age_ms, cryptoperiod_days, or of an isv "
+            "isv_client_id, isv_customer_id, test_customer_id");
     if ((err = take_isv_ids(p, b, row, fault)) != ANTAG_OK)
         return err;
     if (p->client_id.set && (err = take_client_id(b, p->client_id.v, row, fault)) != ANTAG_OK)
@@ -103,6 +104,8 @@ static enum antag_err take_settings(const struct antag_profile_set_params *p,
     if ((err = take_age(&p->response_max_age_ms, "response_max_age_ms", &row->response_max_age_ms,
                         fault)) != ANTAG_OK)
         return err;
+    if (p->cryptoperiod_days.set)
+        row->cryptoperiod_days = (uint32_t)p->cryptoperiod_days.v;
     return take_age(&p->notification_max_age_ms, "notification_max_age_ms",
                     &row->notification_max_age_ms, fault);
 }
@@ -119,6 +122,7 @@ static void describe(const struct antag_profile_set_params *p, const struct ag_r
                          p->notify_url.set ? row->notify_url : "",
                          p->response_max_age_ms.set ? " response_max_age_ms" : "",
                          p->notification_max_age_ms.set ? " notification_max_age_ms" : "",
+                         p->cryptoperiod_days.set ? " cryptoperiod_days" : "",
                          gives_isv_ids(p) ? " isv ids" : ""};
     size_t at = 0;
 

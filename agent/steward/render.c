@@ -1,4 +1,5 @@
 #include "agent/steward/render.h"
+#include "agent/core/cryptoperiod.h"
 #include "agent/core/quorum.h"
 
 #include <openssl/evp.h>
@@ -94,6 +95,8 @@ void ag_render_profile(struct antag_writer *w, const struct ag_book *b,
     antag_w_kv_str(w, "notify_url", p->notify_url);
     antag_w_kv_int(w, "response_max_age_ms", p->response_max_age_ms);
     antag_w_kv_int(w, "notification_max_age_ms", p->notification_max_age_ms);
+    antag_w_kv_uint(w, "cryptoperiod_days",
+                    p->cryptoperiod_days == 0 ? AG_CRYPTOPERIOD_DAYS : p->cryptoperiod_days);
     antag_w_kv_bool(w, "launched", p->launched);
     if (p->env == AG_ENV_LIVE) {
         ag_quorum_text(p->quorum, quorum);

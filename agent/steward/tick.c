@@ -1,7 +1,9 @@
 /* tick: what time alone changes. Timers that end a watch window or an overlap count running time observed
  * on this registry, taken from the monotonic clock, so that a clock that jumps ends nothing. */
+#include "agent/core/cryptoperiod.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/steward/notices.h"
 #include "agent/steward/record.h"
 #include "agent/steward/steward.h"
 
@@ -63,6 +65,36 @@ static enum antag_err tick_antom_keys(struct ag_txn *t, bool *written, struct an
     return err;
 }
 
+/* The signing key of a launched profile comes to its end: one reminder a key and step, to all staff. */
+static enum antag_err tick_reminders(struct ag_txn *t, bool *written, struct antag_fault *fault)
+{
+    enum antag_err err = ANTAG_OK;
+
+    for (size_t i = 0; i < t->book->profile_count && err == ANTAG_OK && !*written; i++) {
+        const struct ag_row_profile *p = &t->book->profiles[i];
+        const struct ag_row_key *k = ag_book_active_key(t->book, p->id);
+        struct ag_row_key row;
+        int64_t end;
+        uint32_t due;
+
+        if (!p->launched || k == NULL)
+            continue;
+        end = ag_cryptoperiod_end(k->created_at_ms, p->cryptoperiod_days);
+        if ((due = ag_cryptoperiod_due(end, t->life.now_ms)) <= k->reminded)
+            continue;
+        row = *k;
+        row.reminded = due;
+        *written = true;
+        ag_txn_deed(t, ag_actor_agent, "agent.key_due", p->name, row.id,
+                    "version %u: reminder %u of its end", row.version, due);
+        if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
+            (err = ag_registry_put_key(t->st->reg, &row, fault)) != ANTAG_OK)
+            break;
+        err = ag_notice_due(t, p->name, row.version, end, fault);
+    }
+    return err;
+}
+
 /* What is due first. *more: there may be more. */
 static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_fault *fault)
 {
@@ -73,7 +105,8 @@ static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_
     *more = false;
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
         (err = tick_keys(&t, &written, fault)) != ANTAG_OK ||
-        (err = tick_antom_keys(&t, &written, fault)) != ANTAG_OK)
+        (err = tick_antom_keys(&t, &written, fault)) != ANTAG_OK ||
+        (err = tick_reminders(&t, &written, fault)) != ANTAG_OK)
         goto out;
     *more = written;
     persist = t.life.observed_ms - ag_registry_observed_ms(st->reg) >= PERSIST_MS;

@@ -240,6 +240,8 @@ const struct ctl_command ctl_commands[] = {
              "where Antom sends notifications"},
             {"--response-max-age-ms", "N", CTL_UINT, false, "response_max_age_ms",
              "how old a response may be; 0: any age"},
+            {"--cryptoperiod", "DAYS", CTL_UINT, false, "cryptoperiod_days",
+             "how long a merchant key is to be used (365); reminders are mailed before its end"},
             {"--notification-max-age-ms", "N", CTL_UINT, false, "notification_max_age_ms",
              "how old a notification may be; 0: any age"},
             {"--isv-client-id", "ID", CTL_TEXT, false, "isv_client_id", "of an isv: its client id"},

@@ -476,3 +476,25 @@ def test_older_registry(tmp_path, antom_key):
         assert o.approve(change, ALICE)["state"] == "applied"
         assert {p["profile"]: p["sign"] for p in o.ctl("status")["profiles"]}[o.live] == "ready"
         assert o.ctl("status").get("record_epoch") is None
+
+
+def test_reminders(launched):
+    """A key that comes to its end: one mail a step to all staff, and a word in the status; it goes on signing."""
+    o = launched
+    assert o.ctl("profile", "show", o.live)["cryptoperiod_days"] == 365
+    for days in ("0", "3651"):
+        o.agent.refused("BAD_PARAM", "profile", "set", o.live, "--cryptoperiod", days, uid=OFFICER)
+    assert o.approve(o.opened("profile", "set", o.live, "--cryptoperiod", "10"), ALICE)["state"] == "applied"
+    for _ in range(2):  # time is looked at from minute to minute, and at the start
+        o.agent.stop()
+        o.agent.start()
+    mail = o.mail(BOB, f"key 1 of {o.live} is due")
+    assert f"key generate {o.live}" in mail.text
+    assert o.approve(o.opened("profile", "set", o.live, "--cryptoperiod", "5"), ALICE)["state"] == "applied"
+    assert any("its period ends in 4 days" in a for a in attention(o))
+    o.agent.stop()
+    o.agent.start()
+    for uid in (OFFICER, ALICE, BOB):
+        assert o.mail(uid, f"key 1 of {o.live} is due", 2)
+    assert len(o.mails(BOB, f"key 1 of {o.live} is due")) == 2  # not at every start
+    assert o.ctl("key", "show", o.live, "1")["state"] == "active"

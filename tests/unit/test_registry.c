@@ -261,7 +261,7 @@ static void test_maximal_rows(void)
         const char *keep; /* columns that a rule ties to other values */
     } rows[] = {
         {AG_KIND_APP, "role region currency confirmed"},
-        {AG_KIND_PROFILE, "app_id env proved quorum"},
+        {AG_KIND_PROFILE, "app_id env proved quorum cryptoperiod_days"},
         {AG_KIND_KEY, "profile_id state suspended_from bits"},
         {AG_KIND_ANTOM_KEY, "profile_id state bits"},
         {AG_KIND_FENCE, "profile_id"},

@@ -95,8 +95,8 @@ struct ag_row_profile {
     size_t
         buyer_password_len; /* sealed under "registry:seal", with the profile's name as associated data */
     uint8_t buyer_password[AG_BUYER_PASSWORD_MAX + AG_SEAL_OVERHEAD];
-    uint32_t
-        quorum; /* of its changes: AG_QUORUM_NONE, AG_QUORUM_SELF or a number (agent/core/quorum.h) */
+    uint32_t cryptoperiod_days; /* of its merchant keys; 0: AG_CRYPTOPERIOD_DAYS */
+    uint32_t quorum;            /* of its changes (agent/core/quorum.h) */
 };
 struct ag_row_key {
     uint64_t id; /* the handle */
@@ -108,6 +108,7 @@ struct ag_row_key {
     bool imported;
     uint32_t bits;
     char reason[ANTAG_TEXT_MAX + 1];
+    uint32_t reminded; /* how many reminders of its end were mailed (agent/core/cryptoperiod.h) */
     int64_t created_at_ms, state_at_ms;
     int64_t state_observed_ms; /* ag_registry_observed_ms when the state was entered */
     size_t spki_len, sealed_len;

@@ -38,7 +38,8 @@
     R(TEXT, merchant_account, FREE, 2)                                                             \
     R(BLOB, buyer_password, FREE, 2)                                                               \
     R(U32, proved, RISES, 2)                                                                       \
-    R(U32, quorum, FREE, 2)
+    R(U32, quorum, FREE, 2)                                                                        \
+    R(U32, cryptoperiod_days, FREE, 2)
 
 #define KEY_COLS(R)                                                                                \
     R(U64, profile_id, FIXED, 1)                                                                   \
@@ -54,7 +55,8 @@
     R(I64, state_at_ms, FREE, 1)                                                                   \
     R(I64, state_observed_ms, FREE, 1)                                                             \
     R(BLOB, spki, FIXED, 1)                                                                        \
-    R(BLOB, sealed, FREE, 1)
+    R(BLOB, sealed, FREE, 1)                                                                       \
+    R(U32, reminded, RISES, 2)
 
 #define ANTOM_KEY_COLS(R)                                                                          \
     R(U64, profile_id, FIXED, 1)                                                                   \
