@@ -1,14 +1,17 @@
 """What is launched changes by approval only: asked for by an officer, approved by others with codes that are mailed to
 them, done once and recorded; or refused, withdrawn, too late, overtaken."""
 import base64
+import concurrent.futures
 import hashlib
 import json
 import os
 import re
+import signal
 
 import msgpack
 import pytest
 
+from agent_fixture import CtlError
 from judge import spki
 from signing import wait_until
 from staffing import ALICE, BOB, CAROL, CLIENT_ID, OFFICER, OWN, Office
@@ -498,3 +501,52 @@ def test_reminders(launched):
         assert o.mail(uid, f"key 1 of {o.live} is due", 2)
     assert len(o.mails(BOB, f"key 1 of {o.live} is due")) == 2  # not at every start
     assert o.ctl("key", "show", o.live, "1")["state"] == "active"
+
+
+def at_once(*calls):
+    """What each of them came to."""
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        return [f.result() for f in [pool.submit(c) for c in calls]]
+
+
+def test_races(launched):
+    """Two changes of one setting, and two approvals of one change, at the same moment: exactly one is done, once."""
+    o = launched
+
+    def enter(change, uid, code):
+        try:
+            return o.ctl("change", "approve", change, "--enter", uid=uid, input=code)["state"]
+        except CtlError as error:
+            return error.name
+
+    for n in range(5):
+        first = o.opened("profile", "set", o.live, "--notify-url", f"{HOOK}/{n}/a")
+        second = o.opened("profile", "set", o.live, "--notify-url", f"{HOOK}/{n}/b")
+        codes = o.code_for(first, ALICE), o.code_for(second, BOB)
+        at_once(lambda: enter(first, ALICE, codes[0]), lambda: enter(second, BOB, codes[1]))
+        wait_until("both ended", lambda: {o.change(first)["state"], o.change(second)["state"]} == {"applied", "stale"})
+        done = first if o.change(first)["state"] == "applied" else second
+        assert notify_url(o) == f"{HOOK}/{n}/{'a' if done == first else 'b'}"
+        assert [d["change"] for d in o.deeds("profile_set") if "change" in d][-1] == done
+    change = o.opened("profile", "set", o.live, "--response-max-age-ms", "1000")
+    codes = o.code_for(change, ALICE), o.code_for(change, BOB)
+    states = at_once(lambda: enter(change, ALICE, codes[0]), lambda: enter(change, BOB, codes[1]))
+    assert "applied" in states and set(states) <= {"applied", "CHANGE_STATE"}
+    assert len([d for d in o.deeds("profile_set") if d.get("change") == change]) == 1
+
+
+def test_a_change_that_waits_for_its_keyring(launched):
+    """Approved while the keyring's keeper is held still: it is applied when the keeper is back, and nothing is lost."""
+    o = launched
+    o.ctl("key", "generate", o.live, uid=OFFICER)
+    change = o.opened("key", "activate", o.live, "2")
+    code = o.code_for(change, ALICE)
+    keeper = o.agent.pid_of("keeper", "soft")
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        o.agent.ctl_raw("change", "approve", change, "--enter", uid=ALICE, input=code)
+        assert o.change(change)["state"] in ("approved", "applied")
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    wait_until("its application", lambda: o.change(change)["state"] == "applied", 60)
+    assert o.ctl("key", "show", o.live, "2")["state"] == "active"

@@ -19,10 +19,16 @@ import xml.etree.ElementTree
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = SOURCE / "build"
 GROUPS = ["unit", "property", "fuzz", "integration", "faults"]
+# what belongs to one subject, on the release build: --only changes
+TOPICS = {
+    "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
+                                "test_onboard.py", "test_readme.py"],
+                "faults": ["test_change_crashes.py"]},
+}
 JOBS = os.cpu_count() or 2
-ONCE = ["test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
+ONCE = ["test_change_crashes.py", "test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
 # the longest files; the second compiler runs a sanitizer without them, unless --full
-LONG = ["test_home.py", "test_import.py", "test_keys.py", "test_cli.py"]
+LONG = ["test_changes.py", "test_home.py", "test_import.py", "test_keys.py", "test_cli.py"]
 
 
 MAX_FAILURES = 25  # of a group; with more, what is broken is known, and the rest would wait for it in vain
@@ -169,14 +175,15 @@ def run_ctest_group(config, group, tally):
     tally.add(config.name, group, passed, failed, time.monotonic() - started, what)
 
 
-def run_pytest_group(config, group, tally, extra):
+def run_pytest_group(config, group, tally, extra, files=None):
     started = time.monotonic()
     logs = config.folder / "logs"
     logs.mkdir(exist_ok=True)
     report, log = logs / f"{group}.xml", logs / f"{group}.log"
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider",
-               "-n", str(JOBS), f"--maxfail={MAX_FAILURES}", f"--junitxml={report}", f"tests/{group}", *extra]
+               "-n", str(JOBS), f"--maxfail={MAX_FAILURES}", f"--junitxml={report}",
+               *([f"tests/{group}/{f}" for f in files] if files else [f"tests/{group}"]), *extra]
     left_out = [*(ONCE if config.name != "gcc-release" else []), *config.without]
     command += [f"--ignore=tests/{group}/{name}" for name in left_out]
     status = run(command, log, env=config.env(), timeout=1500)
@@ -221,10 +228,20 @@ def run_libfuzzer(tally, seconds_each):
     tally.add(config.name, "fuzz", passed, failed, time.monotonic() - started, what)
 
 
+def run_topics(topics, tally, extra):
+    config = configs(False)[0]
+    if not build(config):
+        tally.add(config.name, "build", 0, 1, 0, [Name("does not build")])
+        return
+    for topic in topics:
+        for group, files in TOPICS[topic].items():
+            run_pytest_group(config, group, tally, extra, files)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="packaging/run-tests", description=__doc__)
-    parser.add_argument("--only", metavar="GROUP", action="append", choices=GROUPS,
-                        help="run this group alone (may be given again): " + ", ".join(GROUPS))
+    parser.add_argument("--only", metavar="GROUP", action="append", choices=GROUPS + list(TOPICS),
+                        help="run this group alone (may be given again): " + ", ".join(GROUPS + list(TOPICS)))
     parser.add_argument("--full", action="store_true", help="every group on every build, longer searches")
     parser.add_argument("--config", action="append", help="only this build, for instance gcc-release")
     parser.add_argument("--clean", action="store_true", help="build from nothing")
@@ -234,9 +251,12 @@ def main():
     if args.full:
         BUDGET.end += 6 * 3600
     os.environ["ANTAG_FULL"] = "1" if args.full else "0"
-    groups = args.only or GROUPS
+    groups = [g for g in args.only or GROUPS if g in GROUPS]
+    topics = [t for t in args.only or [] if t in TOPICS]
     tally = Tally()
     started = time.monotonic()
+    if topics:
+        run_topics(topics, tally, extra)
     for config in configs(args.full):
         wanted = [g for g in config.groups if g in groups]
         if (args.config and config.name not in args.config) or not wanted:

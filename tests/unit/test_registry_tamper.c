@@ -15,6 +15,35 @@ static struct reg_place place;
     } while (0)
 #define F (&place.fault)
 
+/* A change that waits, with an approval, a code and a recovery code; a merchant; a mail. */
+static void put_waiting(struct ag_registry *r)
+{
+    static struct ag_row_change change = {.uid = 1001,
+                                          .profile_id = 2,
+                                          .method = "profile_set",
+                                          .holds_ms = 1000,
+                                          .digest_len = AG_CHANGE_DIGEST_LEN,
+                                          .doc_len = 5,
+                                          .doc = "12345"};
+    struct ag_row_approval approval = {
+        .uid = 1002, .mail = "second@example.org", .digest_len = AG_CHANGE_DIGEST_LEN};
+    struct ag_row_recovery recovery = {.uid = 1002, .hash_len = AG_CODE_HASH_LEN};
+    struct ag_row_code code = {.uid = 1002, .hash_len = AG_CODE_HASH_LEN};
+    struct ag_row_merchant merchant = {
+        .profile_id = 1, .name = "test", .sealed_len = 3, .sealed = "abc"};
+    static struct ag_row_mail mail = {
+        .message_id = "1@x", .rcpt = "a@b.example", .sealed_len = 3, .sealed = "abc"};
+
+    change.id = mail.id = 0;
+    OK(ag_registry_put_change(r, &change, F));
+    approval.change_id = change.id;
+    OK(ag_registry_put_approval(r, &approval, F));
+    OK(ag_registry_put_recovery(r, &recovery, F));
+    OK(ag_registry_put_code(r, &code, F));
+    OK(ag_registry_put_merchant(r, &merchant, F));
+    OK(ag_registry_put_mail(r, &mail, F));
+}
+
 /* The registry goes on for one transaction; old.db is what it was before. */
 static void go_on(void)
 {
@@ -36,6 +65,7 @@ static void go_on(void)
     OK(ag_registry_put_key(r, &k, F));
     OK(ag_registry_delete_grant(r, 4, F));
     OK(ag_registry_put_staff(r, &s, F));
+    put_waiting(r);
     ag_registry_set_observed_ms(r, 90000);
     OK(ag_registry_commit(r, NULL, F));
     ag_registry_close(r);
@@ -112,6 +142,38 @@ static const struct {
     {"row with a negative id",
      "INSERT INTO staff (id,mac,uid,roles,mail) VALUES (-5,randomblob(32),666,7,'')",
      "table staff, row"},
+    {"change approved by hand", "UPDATE change SET state=1", "table change, row 1"},
+    {"document exchanged", "UPDATE change SET doc=x'3132333436'", "table change, row 1"},
+    {"change of another quorum", "UPDATE change SET profile_id=0", "table change, row 1"},
+    {"change that holds for ever", "UPDATE change SET holds_ms=9000000000000",
+     "table change, row 1"},
+    {"a change of one's own",
+     "INSERT INTO change SELECT 7,mac,uid,profile_id,method,summary,demotes,demoted,1,opened_at_ms,"
+     "state_at_ms,state_observed_ms,holds_ms,attempts,reason,randomblob(32),doc FROM change",
+     "table change, row 7"},
+    {"approval of somebody else", "UPDATE approval SET uid=1003", "table approval, row 1"},
+    {"approval of another document", "UPDATE approval SET digest=randomblob(32)",
+     "table approval, row 1"},
+    {"approval inserted",
+     "INSERT INTO approval SELECT 9,mac,change_id,666,at_ms,by_recovery,mail,digest FROM approval",
+     "table approval, row 9"},
+    {"approval taken away", "DELETE FROM approval", "table approval"},
+    {"quorum lowered", "UPDATE profile SET quorum=1 WHERE id=2", "table profile, row 2"},
+    {"launch undone", "UPDATE profile SET launched=1 WHERE id=2", "table profile, row 2"},
+    {"mailbox verified by hand", "UPDATE staff SET mail_verified=1 WHERE id=2",
+     "table staff, row 2"},
+    {"mailbox of somebody else", "UPDATE staff SET mail='evil@example.org' WHERE id=2",
+     "table staff, row 2"},
+    {"recovery code of one's own", "UPDATE recovery SET hash=randomblob(32)",
+     "table recovery, row 1"},
+    {"attempts given back", "UPDATE code SET attempts=-5", "table code, row 1"},
+    {"code for another change", "UPDATE code SET change_id=1", "table code, row 1"},
+    {"code that holds again", "UPDATE code SET sent_at_ms=9000000000000", "table code, row 1"},
+    {"merchant of another profile", "UPDATE merchant SET profile_id=2", "table merchant, row 1"},
+    {"token exchanged", "UPDATE merchant SET sealed=x'646566'", "table merchant, row 1"},
+    {"merchant resumed by hand", "UPDATE merchant SET suspended=1-suspended",
+     "table merchant, row 1"},
+    {"mail to somebody else", "UPDATE mail SET rcpt='evil@example.org'", "table mail, row 1"},
     {"row deleted", "DELETE FROM fence_exception WHERE id=1", "table fence_exception"},
     {"last row deleted", "DELETE FROM staff WHERE id=3", "table staff"},
     {"all rows deleted", "DELETE FROM caller_grant", "table caller_grant"},
