@@ -8,7 +8,11 @@
 #include "agent/lib/clock.h"
 
 #define ROW_MAX     (48 * 1024) /* a grant with all its globs has 34 KiB */
-#define PACKET_ROWS (64 * 1024) /* a packet is sent when its rows have reached this */
+#define PACKET_LEN  (64 * 1024) /* a packet is sent when its rows have reached this */
+/* or are so many: a message holds ANTAG_ITEMS_MAX values, and the largest row, a grant with all its globs, has so many */
+#define ROW_ITEMS   (2 * 16 + 3 * ANTAG_GLOBS_PER_GRANT)
+#define PACKET_ROWS ((ANTAG_ITEMS_MAX - 16) / ROW_ITEMS)
+_Static_assert(PACKET_ROWS >= 1, "a row fits into a message");
 
 void ag_front_rows_fini(struct ag_front_rows *r)
 {
@@ -205,7 +209,7 @@ enum antag_err ag_front_rows_diff(const struct ag_front_rows *had, const struct 
 struct sender {
     struct ag_chan *c;
     struct antag_writer w;
-    size_t packed; /* bytes of rows in `w` */
+    size_t packed, rows; /* bytes and number of the rows in `w` */
     int64_t until_ms;
 };
 
@@ -216,7 +220,7 @@ static void packet_open(struct sender *s)
     antag_w_map(&s->w);
     antag_w_key(&s->w, "rows");
     antag_w_array(&s->w);
-    s->packed = 0;
+    s->packed = s->rows = 0;
 }
 
 /* The channel's queue is bounded; a large registry waits for the front to read. */
@@ -247,7 +251,8 @@ static enum antag_err send_row(void *ctx, const struct ag_front_row *row, bool g
     else
         antag_w_raw(&s->w, row->bytes);
     s->packed += gone ? 32 : row->bytes.len;
-    return s->packed >= PACKET_ROWS ? packet_send(s) : ANTAG_OK;
+    s->rows++;
+    return s->packed >= PACKET_LEN || s->rows >= PACKET_ROWS ? packet_send(s) : ANTAG_OK;
 }
 
 static enum antag_err send_commit(struct ag_chan *c, uint64_t epoch, struct antag_fault *fault)

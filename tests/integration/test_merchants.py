@@ -9,7 +9,8 @@ from agent_fixture import Agent
 from antom_client import AntomError, Client
 from signing import wait_until
 from staffing import ALICE, OFFICER, OWN, Office
-from wire import Caller
+from staff_wire import memory_file, send
+from wire import Caller, connect, frame
 
 PAY = "/ams/api/v1/payments/pay"
 TOKEN = "2022091495540562874792960"
@@ -200,3 +201,18 @@ def test_launched(tmp_path, antom_key):
         assert o.approve(o.opened("merchant", "resume", o.live, "m1"), ALICE)["state"] == "applied"
         assert o.approve(o.opened("merchant", "remove", o.live, "m1"), ALICE)["state"] == "applied"
         assert o.ctl("merchant", "list", o.live)["merchants"] == []
+
+
+def test_many(agent):
+    """More rows than one message to the front holds: all of them arrive, at a fresh front too."""
+    with connect(agent.staff_sock) as c:
+        for n in range(400):
+            fd = memory_file(f"token-{n}".encode())
+            send(c, frame([0, n, "merchant_add", {"profile": "hub/sandbox", "merchant": f"M{n}"}]), [fd])
+            os.close(fd)
+            assert c.recv_message()[2] is None
+    agent.stop()
+    agent.start()
+    for n in (0, 199, 399):
+        assert sign(agent, f"M{n}")["headers"]["Agent-Token"] == f"token-{n}"
+    assert len(agent.ctl("merchant", "list", "hub/sandbox")["merchants"]) == 400
