@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/steward/changes.h"
+#include "agent/steward/render.h"
 
 /* What a guarded operation is watched for. */
 static enum antag_err watch(struct ag_txn *t, const struct ag_task *op, struct ag_alter **out,
@@ -98,4 +99,15 @@ enum antag_err ag_deed_run(struct ag_steward *st, struct ag_task *op, const stru
     if ((err = ag_push_wait(st, epoch, row->keys, fault)) != ANTAG_OK)
         return err;
     return row->answer != NULL ? ag_deed_answer(st, op, row->answer, w, fault) : ANTAG_OK;
+}
+
+enum antag_err ag_deed_answer_key(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                                  struct antag_fault *fault)
+{
+    const struct ag_row_key *k = ag_book_key(t->book, op->row_id);
+
+    if (k == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
+    ag_render_key(w, t->book, &t->life, k, ag_keeper_holds(t->st, k->keyring, k->id), NULL);
+    return ANTAG_OK;
 }

@@ -33,6 +33,9 @@ ANTAG_MUST_CHECK enum antag_err ag_deed_answer(struct ag_steward *st, struct ag_
                                                ag_deed_act_fn *answer, struct antag_writer *w,
                                                struct antag_fault *fault);
 
+/* An answer: the merchant key of op->row_id, as it is after all is done. */
+ag_deed_act_fn ag_deed_answer_key;
+
 /* The method of an operation that is such a row and nothing else. */
 #define AG_DEED(name, ...)                                                                         \
     enum antag_err ag_op_##name(struct ag_steward *st, struct ag_task *op, struct antag_writer *w, \

@@ -253,7 +253,7 @@ static bool is_recovery(const struct antag_change_approve_params *p)
     return p->recovery.set && p->recovery.v;
 }
 
-/* The code, before anything else is looked at closely: a wrong one is counted in every case. */
+/* What cannot be approved, or not by him, is refused before a code is looked at; then a wrong one is counted. */
 static enum antag_err prepare_approve(struct ag_steward *st, struct ag_task *op,
                                       struct antag_fault *fault)
 {

@@ -119,18 +119,6 @@ out:
 
 /* ---- changing; each step commits, then front and keepers follow */
 
-/* The key's row as it is after all is done. */
-static enum antag_err answer_key(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
-                                 struct antag_fault *fault)
-{
-    const struct ag_row_key *k = ag_book_key(t->book, op->row_id);
-
-    if (k == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
-    ag_render_key(w, t->book, &t->life, k, ag_keeper_holds(t->st, k->keyring, k->id), NULL);
-    return ANTAG_OK;
-}
-
 /* The keeper must hold the key, tested, before it may be made to sign. Not under the registry's lock. */
 static enum antag_err make_ready(struct ag_steward *st, const struct ag_row_profile *profile,
                                  const struct ag_row_key *k, struct antag_fault *fault)
@@ -214,8 +202,8 @@ static enum antag_err act(struct ag_txn *t, struct ag_task *op, struct antag_wri
     return ag_registry_put_key(t->st->reg, &row, fault);
 }
 
-AG_DEED(key_activate, .prepare = prepare, .act = act, .answer = answer_key, .keys = true)
-AG_DEED(key_resume, .prepare = prepare, .act = act, .answer = answer_key, .keys = true)
+AG_DEED(key_activate, .prepare = prepare, .act = act, .answer = ag_deed_answer_key, .keys = true)
+AG_DEED(key_resume, .prepare = prepare, .act = act, .answer = ag_deed_answer_key, .keys = true)
 
 static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                           struct antag_fault *fault)
@@ -343,5 +331,5 @@ enum antag_err ag_op_key_suspend(struct ag_steward *st, struct ag_task *op, stru
                                "confirmed it: %s; `antomctl doctor` shows when it has",
                                k.name, k.version, antag_fault_text(&keeper));
     op->row_id = k.handle;
-    return ag_deed_answer(st, op, answer_key, w, fault);
+    return ag_deed_answer(st, op, ag_deed_answer_key, w, fault);
 }

@@ -5,17 +5,6 @@
 #include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
 
-static enum antag_err answer(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
-                             struct antag_fault *fault)
-{
-    const struct ag_row_key *k = ag_book_key(t->book, op->row_id);
-
-    if (k == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "the key's row is gone");
-    ag_render_key(w, t->book, &t->life, k, ag_keeper_holds(t->st, k->keyring, k->id), NULL);
-    return ANTAG_OK;
-}
-
 static enum antag_err end(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                           struct antag_fault *fault)
 {
@@ -43,7 +32,7 @@ static enum antag_err end(struct ag_txn *t, struct ag_task *op, struct antag_wri
     return ag_registry_put_key(t->st->reg, &row, fault);
 }
 
-AG_DEED(key_destroy, .act = end, .answer = answer, .keys = true)
+AG_DEED(key_destroy, .act = end, .answer = ag_deed_answer_key, .keys = true)
 
 /* ---- compromised: stopped at once, marked when that is approved, and somebody has to take its place */
 
@@ -119,4 +108,5 @@ static enum antag_err stop_and_succeed(struct ag_steward *st, struct ag_task *op
     return err;
 }
 
-AG_DEED(key_compromise, .prepare = stop_and_succeed, .act = end, .answer = answer, .keys = true)
+AG_DEED(key_compromise, .prepare = stop_and_succeed, .act = end, .answer = ag_deed_answer_key,
+        .keys = true)

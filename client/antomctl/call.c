@@ -116,7 +116,9 @@ enum antag_err ctl_ask(struct ctl *c, enum ctl_socket where, const char *method,
     return err;
 }
 
-enum antag_err ctl_run_method(struct ctl *c, json_t **result, struct antag_fault *fault)
+enum antag_err ctl_ask_args(struct ctl *c, const char *method,
+                            const struct ag_secret *const *secrets, size_t secret_count,
+                            json_t **result, struct antag_fault *fault)
 {
     struct antag_writer params;
     enum antag_err err;
@@ -125,9 +127,14 @@ enum antag_err ctl_run_method(struct ctl *c, json_t **result, struct antag_fault
     antag_w_map(&params);
     ctl_pairs(c, &params);
     antag_w_end(&params);
-    err = ctl_ask(c, CTL_STAFF, c->line.command->method, &params, NULL, 0, result, fault);
+    err = ctl_ask(c, CTL_STAFF, method, &params, secrets, secret_count, result, fault);
     antag_writer_fini(&params);
     return err;
+}
+
+enum antag_err ctl_run_method(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    return ctl_ask_args(c, c->line.command->method, NULL, 0, result, fault);
 }
 
 /* ---- what to type */

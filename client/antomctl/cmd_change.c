@@ -104,20 +104,6 @@ const struct ctl_view ctl_view_changes = {
 
 /* ---- approving */
 
-static enum antag_err show(struct ctl *c, json_t **out, struct antag_fault *fault)
-{
-    struct antag_writer params;
-    enum antag_err err;
-
-    antag_writer_init(&params, ANTAG_FRAME_MAX);
-    antag_w_map(&params);
-    ctl_pairs(c, &params);
-    antag_w_end(&params);
-    err = ctl_ask(c, CTL_STAFF, "change_show", &params, NULL, 0, out, fault);
-    antag_writer_fini(&params);
-    return err;
-}
-
 /* --digest: of the change as somebody saw it elsewhere. */
 static enum antag_err check_pinned(struct ctl *c, const char *digest, struct antag_fault *fault)
 {
@@ -210,7 +196,7 @@ enum antag_err ctl_run_change_approve(struct ctl *c, json_t **result, struct ant
     enum antag_err err;
 
     ctl_secret_setup();
-    if ((err = show(c, &change, fault)) != ANTAG_OK)
+    if ((err = ctl_ask_args(c, "change_show", NULL, 0, &change, fault)) != ANTAG_OK)
         return err;
     put_first(c, change);
     if ((err = check_pinned(c, ctl_json_text(change, "digest"), fault)) != ANTAG_OK)

@@ -12,15 +12,23 @@
 static enum antag_err ask_with(struct ctl *c, const struct ag_secret *const *secrets, size_t count,
                                json_t **result, struct antag_fault *fault)
 {
-    struct antag_writer params;
+    return ctl_ask_args(c, c->line.command->method, secrets, count, result, fault);
+}
+
+/* With the one secret that is read from there. */
+static enum antag_err hand_over(struct ctl *c, const struct ctl_secret_from *from, json_t **result,
+                                struct antag_fault *fault)
+{
+    struct ag_secret *secret = NULL;
+    const struct ag_secret *one[1];
     enum antag_err err;
 
-    antag_writer_init(&params, ANTAG_FRAME_MAX);
-    antag_w_map(&params);
-    ctl_pairs(c, &params);
-    antag_w_end(&params);
-    err = ctl_ask(c, CTL_STAFF, c->line.command->method, &params, secrets, count, result, fault);
-    antag_writer_fini(&params);
+    ctl_secret_setup();
+    if ((err = ctl_secret_read(from, &secret, fault)) == ANTAG_OK) {
+        one[0] = secret;
+        err = ask_with(c, one, 1, result, fault);
+    }
+    ag_secret_free(secret);
     return err;
 }
 
@@ -81,17 +89,8 @@ enum antag_err ctl_run_antom_key_add(struct ctl *c, json_t **result, struct anta
         .option = "--file",
         .prompt = "Paste Antom's public key (it is not shown)",
     };
-    struct ag_secret *key = NULL;
-    const struct ag_secret *one[1];
-    enum antag_err err;
 
-    ctl_secret_setup();
-    if ((err = ctl_secret_read(&from, &key, fault)) == ANTAG_OK) {
-        one[0] = key;
-        err = ask_with(c, one, 1, result, fault);
-    }
-    ag_secret_free(key);
-    return err;
+    return hand_over(c, &from, result, fault);
 }
 
 enum antag_err ctl_run_sandbox_set(struct ctl *c, json_t **result, struct antag_fault *fault)
@@ -123,17 +122,8 @@ enum antag_err ctl_run_merchant_token(struct ctl *c, json_t **result, struct ant
         .option = "--file",
         .prompt = "Authorization token of the merchant",
     };
-    struct ag_secret *token = NULL;
-    const struct ag_secret *one[1];
-    enum antag_err err;
 
-    ctl_secret_setup();
-    if ((err = ctl_secret_read(&from, &token, fault)) == ANTAG_OK) {
-        one[0] = token;
-        err = ask_with(c, one, 1, result, fault);
-    }
-    ag_secret_free(token);
-    return err;
+    return hand_over(c, &from, result, fault);
 }
 
 void ctl_render_key_export(struct ctl *c, const json_t *result)

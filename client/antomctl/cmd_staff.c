@@ -33,20 +33,6 @@ static enum antag_err enter_code(struct ctl *c, json_t **result, struct antag_fa
     return err;
 }
 
-static enum antag_err ask_code(struct ctl *c, json_t **result, struct antag_fault *fault)
-{
-    struct antag_writer params;
-    enum antag_err err;
-
-    antag_writer_init(&params, ANTAG_FRAME_MAX);
-    antag_w_map(&params);
-    ctl_pairs(c, &params);
-    antag_w_end(&params);
-    err = ctl_ask(c, CTL_STAFF, "mailbox_code", &params, NULL, 0, result, fault);
-    antag_writer_fini(&params);
-    return err;
-}
-
 enum antag_err ctl_run_staff_verify(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
     enum antag_err err;
@@ -54,7 +40,7 @@ enum antag_err ctl_run_staff_verify(struct ctl *c, json_t **result, struct antag
     ctl_secret_setup();
     if (ctl_args_has(&c->line, "--enter"))
         return enter_code(c, result, fault);
-    err = ask_code(c, result, fault);
+    err = ctl_ask_args(c, "mailbox_code", NULL, 0, result, fault);
     if (err != ANTAG_OK || !ctl_secret_can_ask())
         return err;
     (void)fprintf(stderr, "A code was mailed to %s. It holds for 15 minutes.\n",

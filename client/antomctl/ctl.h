@@ -38,6 +38,11 @@ ANTAG_MUST_CHECK enum antag_err ctl_ask_within(struct ctl *c, enum ctl_socket wh
                                                const char *method, struct antag_writer *params,
                                                int64_t timeout_ms, json_t **result,
                                                struct antag_fault *fault);
+/* A method of staff.sock with what the arguments say. */
+ANTAG_MUST_CHECK enum antag_err ctl_ask_args(struct ctl *c, const char *method,
+                                             const struct ag_secret *const *secrets,
+                                             size_t secret_count, json_t **result,
+                                             struct antag_fault *fault);
 /* Ask the command's own method with what its arguments say. */
 ctl_run ctl_run_method;
 
