@@ -133,6 +133,11 @@ static const struct antag_field merchant_fields[] = {
     TEXT(struct antag_merchant_params, description, false, ANTAG_TEXT_MAX),
 };
 
+static const struct antag_field merchant_list_fields[] = {
+    PROFILE(struct antag_merchant_list_params, true),
+    UINT(struct antag_merchant_list_params, after, false, 0, INT64_MAX),
+};
+
 static const struct antag_field grant_id_fields[] = {
     UINT(struct antag_grant_id_params, grant, true, 1, INT64_MAX),
 };
@@ -230,6 +235,7 @@ static const struct antag_field mailbox_code_fields[] = {
 #define FIELDS_fence_id         SPEC(fence_id)
 #define FIELDS_grant_add        SPEC(grant_add)
 #define FIELDS_merchant         SPEC(merchant)
+#define FIELDS_merchant_list    SPEC(merchant_list)
 #define FIELDS_grant_id         SPEC(grant_id)
 #define FIELDS_staff_add        SPEC(staff_add)
 #define FIELDS_staff_set        SPEC(staff_set)

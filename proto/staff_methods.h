@@ -62,7 +62,8 @@
  *                    paths: [TEXT], merchants: [TEXT], query, max_body, rate, burst}
  *   merchant_add    {profile, merchant, description?} + memfd token -> MERCHANT     (of an isv)
  *   merchant_set    {profile, merchant} + memfd token -> MERCHANT       another token
- *   merchant_list   {profile} -> {merchants: [MERCHANT]}      merchant_show  {profile, merchant} -> MERCHANT
+ *   merchant_list   {profile, after?} -> {merchants: [MERCHANT], next?}     (1000 at most; next: `after` for more)
+ *   merchant_show   {profile, merchant} -> MERCHANT
  *   merchant_suspend, merchant_resume, merchant_remove  {profile, merchant} -> MERCHANT
  *                    MERCHANT: {profile, merchant, state: active|suspended, state_ms, description, created_ms,
  *                    token_ms, used, used_ms}     (used: how often it was signed for)
@@ -152,7 +153,7 @@ enum antag_guard {
     R(grant_remove, grant_id, false, OFFICER, 0, NONE)                                             \
     R(merchant_add, merchant, false, OFFICER, 1, PROFILE)                                          \
     R(merchant_set, merchant, false, OFFICER, 1, PROFILE)                                          \
-    R(merchant_list, profile, false, VIEWER, 0, NONE)                                              \
+    R(merchant_list, merchant_list, false, VIEWER, 0, NONE)                                        \
     R(merchant_show, merchant, false, VIEWER, 0, NONE)                                             \
     R(merchant_suspend, merchant, false, OFFICER, 0, NONE)                                         \
     R(merchant_resume, merchant, false, OFFICER, 0, PROFILE)                                       \
@@ -303,6 +304,10 @@ struct antag_mailbox_code_params {
 };
 struct antag_merchant_params {
     struct antag_opt_slice profile, merchant, description;
+};
+struct antag_merchant_list_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_uint after;
 };
 struct antag_grant_id_params {
     struct antag_opt_uint grant;

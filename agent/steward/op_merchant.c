@@ -202,29 +202,39 @@ AG_DEED(merchant_remove, .act = take_away)
 
 /* ---- looking */
 
+#define PAGE 1000 /* merchants in one answer */
+
 struct list {
     const struct ag_row_profile *profile;
     struct antag_writer *w;
+    uint64_t after, last; /* ids */
+    size_t count;
 };
 
 static enum antag_err list_one(const struct ag_row_merchant *row, void *ctx)
 {
     struct list *l = ctx;
 
-    if (row->profile_id == l->profile->id)
-        render(l->w, l->profile, row);
+    if (row->profile_id != l->profile->id || row->id <= l->after)
+        return ANTAG_OK;
+    if (l->count == PAGE)
+        return ANTAG_ERR_EXISTS; /* there are more: enough for now */
+    render(l->w, l->profile, row);
+    l->last = row->id;
+    l->count++;
     return ANTAG_OK;
 }
 
 enum antag_err ag_op_merchant_list(struct ag_steward *st, struct ag_task *op,
                                    struct antag_writer *w, struct antag_fault *fault)
 {
-    const struct antag_profile_params *p = op->params;
-    struct list l = {.w = w};
+    const struct antag_merchant_list_params *p = op->params;
+    struct list l = {.w = w, .after = p->after.set ? p->after.v : 0};
     struct ag_txn t;
     enum antag_err err;
 
-    ag_used_pass(st); /* the counts of this moment */
+    if (l.after == 0)
+        ag_used_pass(st); /* the counts of this moment */
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
         (err = need_isv(t.book, p->profile.v, &l.profile, fault)) == ANTAG_OK) {
         antag_w_map(w);
@@ -232,6 +242,10 @@ enum antag_err ag_op_merchant_list(struct ag_steward *st, struct ag_task *op,
         antag_w_array(w);
         err = ag_registry_each_merchant(st->reg, list_one, &l, fault);
         antag_w_end(w);
+        if (err == ANTAG_ERR_EXISTS) {
+            antag_w_kv_uint(w, "next", l.last);
+            err = ANTAG_OK;
+        }
         antag_w_end(w);
     }
     ag_txn_end(&t);

@@ -126,6 +126,45 @@ enum antag_err ctl_run_merchant_token(struct ctl *c, json_t **result, struct ant
     return hand_over(c, &from, result, fault);
 }
 
+/* One page behind `after`. */
+static enum antag_err list_page(struct ctl *c, int64_t after, json_t **page,
+                                struct antag_fault *fault)
+{
+    struct antag_writer params;
+    enum antag_err err;
+
+    antag_writer_init(&params, ANTAG_FRAME_MAX);
+    antag_w_map(&params);
+    ctl_pairs(c, &params);
+    antag_w_kv_uint(&params, "after", (uint64_t)after);
+    antag_w_end(&params);
+    err = ctl_ask(c, CTL_STAFF, c->line.command->method, &params, NULL, 0, page, fault);
+    antag_writer_fini(&params);
+    return err;
+}
+
+/* All pages as one list. */
+enum antag_err ctl_run_merchant_list(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    json_t *all = json_array(), *page = NULL;
+    int64_t after = 0;
+    bool more = true;
+    enum antag_err err = ANTAG_OK;
+
+    while (more && (err = list_page(c, after, &page, fault)) == ANTAG_OK) {
+        (void)json_array_extend(all, json_object_get(page, "merchants"));
+        more = ctl_json_int(page, "next", &after);
+        json_decref(page);
+        page = NULL;
+    }
+    if (err == ANTAG_OK) {
+        *result = json_object();
+        (void)json_object_set(*result, "merchants", all);
+    }
+    json_decref(all);
+    return err;
+}
+
 void ctl_render_key_export(struct ctl *c, const json_t *result)
 {
     const char *text = ctl_json_text(result, "public_key");

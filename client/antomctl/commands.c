@@ -569,6 +569,7 @@ const struct ctl_command ctl_commands[] = {
         .words = "merchant list",
         .positionals = ARGS(PROFILE),
         .method = "merchant_list",
+        .run = ctl_run_merchant_list,
         .flags = CTL_SAFE,
         .view = &ctl_view_merchants,
         .help = "List the merchants of an isv, with counts and last use",
