@@ -13,11 +13,12 @@
  *    TASK     a channel for one task, asked for by the first one */
 #define AG_EDGES(R)                                                                                \
     R(supervisor, steward, CONTROL,                                                                \
-      "subkeys of registry and record, start, peers, unlock, lock, opener, roles")                 \
-    R(supervisor, front, CONTROL, "listening socket, start, peers")                                \
+      "subkeys of registry, record and tokens, start, peers, unlock, lock, opener, roles")         \
+    R(supervisor, front, CONTROL, "subkey of tokens, listening socket, start, peers")              \
     R(supervisor, keeper, CONTROL, "subkeys of the keyring and its record, start, peers")          \
     R(supervisor, opener, CONTROL, "a task; the root key comes back from an unsealing")            \
-    R(steward, front, CHANNEL, "snapshot rows, state; acknowledgements, refusals")                 \
+    R(steward, front, CHANNEL,                                                                     \
+      "snapshot rows, state; acknowledgements, refusals, uses of merchants")                       \
     R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop; heads of the record")        \
     R(front, keeper, LANES, "handle and digest; signature")                                        \
     R(steward, opener, TASK, "key to import by descriptor; sealed components")                     \
