@@ -71,7 +71,7 @@ const struct ctl_view ctl_view_profile = {
         {"gateway", "gateway", CTL_AS_TEXT}, {"notifications to", "notify_url", CTL_AS_TEXT},
         {"response age", "response_max_age_ms", CTL_AS_AGE},
         {"notification age", "notification_max_age_ms", CTL_AS_AGE},
-        {"key is used, days", "cryptoperiod_days", CTL_AS_INT},
+        {"key period, days", "cryptoperiod_days", CTL_AS_INT},
         {"launched", "launched", CTL_AS_BOOL}, {"quorum", "quorum", CTL_AS_TEXT},
         {"isv client id", "isv_client_id", CTL_AS_TEXT},
         {"isv customer id", "isv_customer_id", CTL_AS_TEXT},
