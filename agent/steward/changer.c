@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/core/backoff.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/steward/changes.h"
@@ -138,7 +139,7 @@ static bool apply(struct ag_steward *st, uint64_t id, int64_t *wait_ms)
     struct antag_fault fault = {0};
     uint32_t attempts = 0;
     enum antag_err err = ag_change_run(st, id, false, &fault);
-    int64_t ms = RETRY_MS;
+    int64_t ms;
 
     if (err == ANTAG_OK) {
         ag_log(AG_LOG_INFO, "change.applied", AG_F_UINT("change", id));
@@ -147,8 +148,7 @@ static bool apply(struct ag_steward *st, uint64_t id, int64_t *wait_ms)
     ag_log_fault(AG_LOG_WARN, "change.not_applied", &fault);
     if (!ag_change_note(st, id, &fault, &attempts))
         return false;
-    while (attempts-- > 1 && ms < RETRY_MAX_MS)
-        ms *= 2;
+    ms = ag_backoff_ms(RETRY_MS, attempts, RETRY_MAX_MS);
     if (ms < *wait_ms)
         *wait_ms = ms;
     return false;

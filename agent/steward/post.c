@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/core/backoff.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/edges/mailing.h"
 #include "agent/lib/log.h"
@@ -78,14 +79,9 @@ static enum antag_err ask_courier(struct ag_chan *c, const struct ag_conf *conf,
 static int64_t backoff_ms(struct ag_steward *st, uint32_t attempts)
 {
     struct ag_conf conf;
-    int64_t ms;
 
     ag_conf_copy(st, &conf);
-    ms = conf.mail_retry_ms;
-
-    while (--attempts > 0 && ms < AG_OUTBOX_BACKOFF_MAX_MS)
-        ms *= 2;
-    return ms < AG_OUTBOX_BACKOFF_MAX_MS ? ms : AG_OUTBOX_BACKOFF_MAX_MS;
+    return ag_backoff_ms(conf.mail_retry_ms, attempts, AG_OUTBOX_BACKOFF_MAX_MS);
 }
 
 /* The code holds from now on. A code that is gone needs nothing. */

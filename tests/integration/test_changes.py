@@ -5,13 +5,15 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import pty
 import re
+import select
 import signal
 
 import msgpack
 import pytest
 
-from agent_fixture import CtlError
+from agent_fixture import BIN, SLOW, CtlError, as_uid
 from judge import spki
 from signing import wait_until
 from staffing import ALICE, BOB, CAROL, CLIENT_ID, OFFICER, OWN, Office
@@ -550,3 +552,32 @@ def test_a_change_that_waits_for_its_keyring(launched):
         os.kill(keeper, signal.SIGCONT)
     wait_until("its application", lambda: o.change(change)["state"] == "applied", 60)
     assert o.ctl("key", "show", o.live, "2")["state"] == "active"
+
+
+def test_on_a_terminal(launched):
+    """One command: it shows the change, has the code mailed, and asks for it without showing it."""
+    o = launched
+    change = o.opened("profile", "set", o.live, "--notify-url", HOOK)
+    pid, fd = pty.fork()
+    if pid == 0:
+        command = [*as_uid(ALICE), str(BIN / "antomctl"), "--home", str(o.agent.home), "change", "approve", str(change)]
+        os.execvpe(command[0], command, {**o.agent.env(), "TERM": "xterm"})
+    shown, code = b"", None
+    try:
+        while True:
+            if code is None and b"Code from the mail" in shown:
+                assert HOOK.encode() in shown  # what is approved stands above the prompt
+                code = o.mail(ALICE, f"code for change {change}").code
+                os.write(fd, code.encode() + b"\n")
+            if not select.select([fd], [], [], 30 * SLOW)[0]:
+                raise AssertionError(shown)
+            piece = os.read(fd, 4096)
+            if not piece:
+                break
+            shown += piece
+    except OSError:  # the terminal's end
+        pass
+    os.close(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown
+    assert code.encode() not in shown and b"applied" in shown
+    assert notify_url(o) == HOOK
