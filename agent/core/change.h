@@ -41,7 +41,6 @@ enum ag_change_event {
         AG_CHANGE_EVENT_COUNT
 };
 
-#define AG_CHANGE_EXPIRES_MS (24 * 3600 * INT64_C(1000))      /* open -> approved, by default */
 #define AG_CHANGE_APPLIES_MS (24 * 3600 * INT64_C(1000))      /* approved -> applied */
 #define AG_CHANGE_KEEP_MS    (90 * 24 * 3600 * INT64_C(1000)) /* rows of those that are over */
 

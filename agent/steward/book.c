@@ -163,6 +163,15 @@ const struct ag_row_profile *ag_book_profile_named(const struct ag_book *b, stru
     return NULL;
 }
 
+const struct ag_row_profile *ag_book_profile_of(const struct ag_book *b, uint64_t app_id,
+                                                enum ag_env env)
+{
+    for (size_t i = 0; i < b->profile_count; i++)
+        if (b->profiles[i].app_id == app_id && b->profiles[i].env == env)
+            return &b->profiles[i];
+    return NULL;
+}
+
 const struct ag_row_key *ag_book_key(const struct ag_book *b, uint64_t handle)
 {
     for (size_t i = 0; i < b->key_count; i++)

@@ -52,6 +52,8 @@ const struct ag_row_app *ag_book_app_named(const struct ag_book *b, struct antag
 const struct ag_row_profile *ag_book_profile(const struct ag_book *b, uint64_t id);
 const struct ag_row_profile *ag_book_profile_named(const struct ag_book *b,
                                                    struct antag_slice name);
+const struct ag_row_profile *ag_book_profile_of(const struct ag_book *b, uint64_t app_id,
+                                                enum ag_env env);
 const struct ag_row_key *ag_book_key(const struct ag_book *b, uint64_t handle);
 const struct ag_row_key *ag_book_key_version(const struct ag_book *b, uint64_t profile_id,
                                              uint64_t version);

@@ -189,8 +189,8 @@ static enum antag_err take_spki(struct ag_task *op, struct antag_slice spki,
     return ANTAG_OK;
 }
 
-enum antag_err ag_changedoc_task(const struct ag_row_change *row, struct ag_task **out,
-                                 struct antag_fault *fault)
+enum antag_err ag_changedoc_task(const struct ag_row_change *row, uint8_t base[AG_ALTER_BASE_LEN],
+                                 struct ag_task **out, struct antag_fault *fault)
 {
     struct ag_row_change *copy = malloc(sizeof *copy);
     struct ag_changedoc doc = {0};
@@ -206,6 +206,7 @@ enum antag_err ag_changedoc_task(const struct ag_row_change *row, struct ag_task
     op->bytes = (uint8_t *)copy;
     if ((err = ag_changedoc_read(copy, &doc, fault)) != ANTAG_OK)
         goto out;
+    memcpy(base, doc.base, AG_ALTER_BASE_LEN);
     op->decoder = doc.decoder;
     op->decoder_made = true;
     doc.made = false; /* transferred */

@@ -36,8 +36,9 @@ ANTAG_MUST_CHECK enum antag_err ag_changedoc_read(const struct ag_row_change *ro
                                                   struct ag_changedoc *out,
                                                   struct antag_fault *fault);
 void ag_changedoc_fini(struct ag_changedoc *d);
-/* The operation it asks for, as its requester asked. errors: as the reader of params; NO_MEMORY. */
+/* The operation it asks for, as its requester asked, and the content it begins from. errors: as the reader of params; NO_MEMORY. */
 ANTAG_MUST_CHECK enum antag_err ag_changedoc_task(const struct ag_row_change *row,
+                                                  uint8_t base[AG_ALTER_BASE_LEN],
                                                   struct ag_task **out, struct antag_fault *fault);
 /* "profile set" of profile_set */
 void ag_changedoc_words(const char *method, char out[AG_DEED_MAX + 1]);

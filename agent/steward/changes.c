@@ -275,10 +275,8 @@ static enum antag_err collect(const struct ag_row_approval *row, void *ctx)
 {
     struct collect *c = ctx;
 
-    if (row->change_id == c->change_id && c->out->count < AG_APPROVALS_MAX) {
-        c->out->uids[c->out->count] = row->uid;
+    if (row->change_id == c->change_id && c->out->count < AG_APPROVALS_MAX)
         c->out->rows[c->out->count++] = *row;
-    }
     return ANTAG_OK;
 }
 
@@ -333,7 +331,7 @@ static size_t approvals_that_count(const struct ag_txn *t, const struct ag_row_c
     ag_change_case(t, row, &c);
     for (size_t i = 0; i < all->count; i++)
         if (memcmp(all->rows[i].digest, row->digest, AG_CHANGE_DIGEST_LEN) == 0)
-            uids[n++] = all->uids[i];
+            uids[n++] = all->rows[i].uid;
     return ag_quorum_count(&c, uids, n, &people.staff);
 }
 
@@ -443,19 +441,14 @@ enum antag_err ag_change_run(struct ag_steward *st, uint64_t id, bool only_try,
 {
     struct ag_change_run run = {.id = id, .only_try = only_try};
     struct ag_row_change *row = NULL;
-    struct ag_changedoc doc = {0};
     struct ag_task *op = NULL;
     struct ag_txn t;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
-        (err = ag_change_get(&t, id, &row, fault)) == ANTAG_OK &&
-        (err = ag_changedoc_read(row, &doc, fault)) == ANTAG_OK) {
-        memcpy(run.base, doc.base, sizeof run.base);
-        err = ag_changedoc_task(row, &op, fault);
-    }
+        (err = ag_change_get(&t, id, &row, fault)) == ANTAG_OK)
+        err = ag_changedoc_task(row, run.base, &op, fault);
     ag_txn_end(&t);
-    ag_changedoc_fini(&doc);
     free(row);
     if (err == ANTAG_OK) {
         op->run = &run;

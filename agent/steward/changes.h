@@ -65,7 +65,6 @@ bool ag_change_is_late(const struct ag_txn *t, const struct ag_row_change *row);
 #define AG_APPROVALS_MAX (AG_ENROLLED_MAX)
 struct ag_approvals {
     size_t count;
-    uint32_t uids[AG_APPROVALS_MAX];
     struct ag_row_approval rows[AG_APPROVALS_MAX];
 };
 ANTAG_MUST_CHECK enum antag_err ag_approvals_of(struct ag_txn *t, uint64_t change_id,

@@ -192,14 +192,8 @@ size_t ag_onboard(const struct ag_book *b, const struct ag_row_app *app, size_t 
         .b = b, .app = app, .isv = strcmp(app->role, "isv") == 0, .merchants = merchants};
     size_t n = 0;
 
-    for (size_t i = 0; i < b->profile_count; i++) {
-        const struct ag_row_profile *p = &b->profiles[i];
-
-        if (p->app_id == app->id && p->env == AG_ENV_SANDBOX)
-            f.sandbox = p;
-        else if (p->app_id == app->id)
-            f.live = p;
-    }
+    f.sandbox = ag_book_profile_of(b, app->id, AG_ENV_SANDBOX);
+    f.live = ag_book_profile_of(b, app->id, AG_ENV_LIVE);
     if (f.sandbox == NULL || f.live == NULL)
         return 0;
     for (size_t i = 0; i < AG_ONBOARD_STEPS_MAX; i++) {

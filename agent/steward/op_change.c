@@ -107,7 +107,7 @@ static enum antag_err check_once(struct ag_txn *t, const struct ag_row_change *r
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for approvals");
     err = ag_approvals_of(t, row->id, all, fault);
     for (size_t i = 0; err == ANTAG_OK && i < all->count; i++)
-        if (all->uids[i] == uid)
+        if (all->rows[i].uid == uid)
             err = antag_fault_set(fault, ANTAG_ERR_EXISTS, NULL,
                                   "uid %u has approved change %llu already", (unsigned)uid,
                                   (unsigned long long)row->id);

@@ -135,15 +135,6 @@ static enum antag_err check_quorum(const struct ag_txn *t, const struct ag_row_p
     return ANTAG_OK;
 }
 
-static const struct ag_row_profile *profile_of(const struct ag_book *b,
-                                               const struct ag_row_app *app, enum ag_env env)
-{
-    for (size_t i = 0; i < b->profile_count; i++)
-        if (b->profiles[i].app_id == app->id && b->profiles[i].env == env)
-            return &b->profiles[i];
-    return NULL;
-}
-
 /* What stands in no row and those who approve should see. */
 static enum antag_err note(struct ag_txn *t, const struct antag_app_launch_params *p, bool by_file,
                            struct antag_fault *fault)
@@ -173,8 +164,8 @@ static enum antag_err launch(struct ag_txn *t, struct ag_task *op, struct antag_
 
     if ((err = ag_book_need_app(t->book, p->app.v, &app, fault)) != ANTAG_OK)
         return err;
-    live = profile_of(t->book, app, AG_ENV_LIVE);
-    sandbox = profile_of(t->book, app, AG_ENV_SANDBOX);
+    live = ag_book_profile_of(t->book, app->id, AG_ENV_LIVE);
+    sandbox = ag_book_profile_of(t->book, app->id, AG_ENV_SANDBOX);
     if (live == NULL || sandbox == NULL)
         return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "%s lacks a profile", app->name);
     if ((err = check_ready(t->book, app, live, fault)) != ANTAG_OK ||

@@ -63,6 +63,23 @@ static void render(struct antag_writer *w, const struct ag_row_profile *p,
     antag_w_end(w);
 }
 
+/* Writes the row, or takes it away, with its deed; said: what the deed has behind the name. */
+static enum antag_err store(struct ag_txn *t, const struct ag_task *op,
+                            const struct ag_row_profile *profile, struct ag_row_merchant *row,
+                            const char *said, struct antag_writer *w, struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "merchant %s%s", row->name,
+                said);
+    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
+        return err;
+    render(w, profile, row);
+    return op->which == ANTAG_STAFF_merchant_remove
+               ? ag_registry_delete_merchant(t->st->reg, row->id, fault)
+               : ag_registry_put_merchant(t->st->reg, row, fault);
+}
+
 /* ---- tokens */
 
 /* Reads and seals it, before the registry is taken; of an approved change that was done when it was opened. */
@@ -126,11 +143,7 @@ static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_wri
     (void)antag_slice_copy(p->merchant.v, row.name, sizeof row.name);
     memcpy(row.description, description, sizeof row.description);
     take_token(t, op, &row);
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "merchant %s", row.name);
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    render(w, profile, &row);
-    return ag_registry_put_merchant(t->st->reg, &row, fault);
+    return store(t, op, profile, &row, "", w, fault);
 }
 
 AG_DEED(merchant_add, .prepare = seal_token, .act = add)
@@ -145,12 +158,7 @@ static enum antag_err set(struct ag_txn *t, struct ag_task *op, struct antag_wri
     if ((err = need(t, op->params, &profile, &row, fault)) != ANTAG_OK)
         return err;
     take_token(t, op, &row);
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "merchant %s: a new token",
-                row.name);
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    render(w, profile, &row);
-    return ag_registry_put_merchant(t->st->reg, &row, fault);
+    return store(t, op, profile, &row, ": a new token", w, fault);
 }
 
 AG_DEED(merchant_set, .prepare = seal_token, .act = set)
@@ -172,11 +180,7 @@ static enum antag_err switch_state(struct ag_txn *t, struct ag_task *op, struct 
                                suspend ? "suspended" : "active");
     row.suspended = suspend;
     row.state_at_ms = t->life.now_ms;
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "merchant %s", row.name);
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    render(w, profile, &row);
-    return ag_registry_put_merchant(t->st->reg, &row, fault);
+    return store(t, op, profile, &row, "", w, fault);
 }
 
 AG_DEED(merchant_suspend, .act = switch_state)
@@ -191,11 +195,7 @@ static enum antag_err take_away(struct ag_txn *t, struct ag_task *op, struct ant
 
     if ((err = need(t, op->params, &profile, &row, fault)) != ANTAG_OK)
         return err;
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "merchant %s", row.name);
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    render(w, profile, &row);
-    return ag_registry_delete_merchant(t->st->reg, row.id, fault);
+    return store(t, op, profile, &row, "", w, fault);
 }
 
 AG_DEED(merchant_remove, .act = take_away)
@@ -273,21 +273,19 @@ enum antag_err ag_op_merchant_url(struct ag_steward *st, struct ag_task *op, str
 {
     const struct antag_app_params *p = op->params;
     const struct ag_row_app *app = NULL;
-    bool launched = false;
+    const struct ag_row_profile *live;
     struct ag_txn t;
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
         (err = ag_book_need_app(t.book, p->app.v, &app, fault)) != ANTAG_OK)
         goto out;
-    for (size_t i = 0; i < t.book->profile_count; i++)
-        launched =
-            launched || (t.book->profiles[i].app_id == app->id && t.book->profiles[i].launched);
+    live = ag_book_profile_of(t.book, app->id, AG_ENV_LIVE);
     if (strcmp(app->role, "isv") != 0)
         err = antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "app",
                               "merchants authorise an isv; %s is of the role %s", app->name,
                               app->role);
-    else if (!launched)
+    else if (live == NULL || !live->launched)
         err = antag_fault_set(fault, ANTAG_ERR_LAUNCH, "app",
                               "%s is not launched; Antom makes the URL after the launch, and "
                               "merchants get it after that",

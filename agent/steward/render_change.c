@@ -42,7 +42,7 @@ static void write_approvals(struct antag_writer *w, const struct ag_approvals *a
 static bool has_approved(const struct ag_approvals *all, uint32_t uid)
 {
     for (size_t i = 0; i < all->count; i++)
-        if (all->uids[i] == uid)
+        if (all->rows[i].uid == uid)
             return true;
     return false;
 }

@@ -10,6 +10,7 @@ import pytest
 from agent_fixture import Agent
 from mailserver import FaultyServer, MailServer, make_certificate
 from signing import wait_until
+from staffing import mail_by
 
 ALICE, BOB = 10001, 10002
 OWN = os.getuid()
@@ -28,14 +29,6 @@ def agent(server):
     with Agent() as a:
         mail_by(a, server)
         yield a
-
-
-def mail_by(agent, server, /, **more):
-    text = (agent.home / "agent.conf").read_text().split("\n[mail]\nserver = ")[0]
-    (agent.home / "agent.conf").write_text(text + server.conf(agent.home, **more))
-    agent.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: agent.log.read_text().count("conf.reloaded") > getattr(agent, "reloads", 0))
-    agent.reloads = agent.log.read_text().count("conf.reloaded")
 
 
 def enrol(agent, uid=ALICE, mail="alice@example.com", role="approver"):
