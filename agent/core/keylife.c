@@ -21,10 +21,11 @@ static const char *const state_names[] = {
 _Static_assert(sizeof state_names / sizeof *state_names == AG_KEY_STATE_COUNT, "a name each");
 
 static const char *const event_names[] = {
-    [AG_KEYEV_ACTIVATE] = "activate",     [AG_KEYEV_SUPERSEDE] = "supersede",
-    [AG_KEYEV_ROLL_BACK] = "roll back",   [AG_KEYEV_TICK] = "tick",
-    [AG_KEYEV_SUSPEND] = "suspend",       [AG_KEYEV_RESUME] = "resume",
-    [AG_KEYEV_COMPROMISE] = "compromise", [AG_KEYEV_DESTROY] = "destroy",
+    [AG_KEYEV_ACTIVATE] = "activate", [AG_KEYEV_SUPERSEDE] = "supersede",
+    [AG_KEYEV_WITHDRAW] = "withdraw", [AG_KEYEV_ROLL_BACK] = "roll back",
+    [AG_KEYEV_TICK] = "tick",         [AG_KEYEV_SUSPEND] = "suspend",
+    [AG_KEYEV_RESUME] = "resume",     [AG_KEYEV_COMPROMISE] = "compromise",
+    [AG_KEYEV_DESTROY] = "destroy",
 };
 _Static_assert(sizeof event_names / sizeof *event_names == AG_KEY_EVENT_COUNT, "a name each");
 

@@ -28,6 +28,7 @@ enum ag_key_state {
 #define AG_KEY_EVENTS(R)                                                                           \
     R(ACTIVATE, "staff makes it the signing key")                                                  \
     R(SUPERSEDE, "another key of the profile was activated")                                       \
+    R(WITHDRAW, "the rotation it was made for ended without it")                                   \
     R(ROLL_BACK, "an officer makes the superseded key the signing key again")                      \
     R(TICK, "time passes")                                                                         \
     R(SUSPEND, "an officer stops it")                                                              \

@@ -36,6 +36,7 @@ enum ag_key_guard {
 /* clang-format off */
 #define AG_KEYLIFE(R)                                                                              \
     R(STAGED,      ACTIVATE,   self_tested,          START_SIGNING, ACTIVE)                        \
+    R(STAGED,      WITHDRAW,   always,               NONE,          RETIRING)                      \
     R(STAGED,      SUSPEND,    always,               STOP_SIGNING,  SUSPENDED)                     \
     R(STAGED,      DESTROY,    dispensable,          WIPE,          DESTROYED)                     \
     R(ACTIVE,      SUPERSEDE,  always,               STOP_SIGNING,  RETIRING)                      \

@@ -99,14 +99,16 @@ char *ag_states_document(void)
     if (out == NULL)
         return NULL;
     fputs(
-        "# States\n\nWritten by `unit_keylife --write` from `keylife.h`, `keylife_internal.h` and "
-        "`change_internal.h`\nin `agent/core`; a test compares. The states of keys are those of "
+        "# States\n\nWritten by `unit_keylife --write` from `keylife.h`, `keylife_internal.h`, "
+        "`rotation_internal.h`\nand `change_internal.h` in `agent/core`; a test compares. The "
+        "states of keys are those of "
         "NIST SP 800-57, "
         "part 1. All their\ndurations count observed running time, so a clock that jumps ends none "
         "of "
         "them.\n",
         out);
     ag_keylife_doc(out);
+    ag_rotation_doc(out);
     ag_change_doc(out);
     failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {

@@ -30,5 +30,6 @@ char *ag_states_document(void);
 /* the sections of their modules */
 void ag_keylife_doc(FILE *out);
 void ag_change_doc(FILE *out);
+void ag_rotation_doc(FILE *out);
 
 #endif

@@ -38,6 +38,7 @@ BOOK_VISIT(antom_key, struct ag_row_antom_key, antom_keys, antom_key_count)
 BOOK_VISIT(fence, struct ag_row_fence, fences, fence_count)
 BOOK_VISIT(staff, struct ag_row_staff, staff, staff_count)
 BOOK_VISIT(intent, struct ag_row_intent, intents, intent_count)
+BOOK_VISIT(rotation, struct ag_row_rotation, rotations, rotation_count)
 
 static char **copy_globs(char *const *from, size_t count)
 {
@@ -103,7 +104,9 @@ enum antag_err ag_book_load(struct ag_registry *r, struct ag_book **out, struct 
         goto out;
     if ((err = ag_registry_each_staff(r, visit_staff, b, fault)) != ANTAG_OK)
         goto out;
-    err = ag_registry_each_intent(r, visit_intent, b, fault);
+    if ((err = ag_registry_each_intent(r, visit_intent, b, fault)) != ANTAG_OK)
+        goto out;
+    err = ag_registry_each_rotation(r, visit_rotation, b, fault);
 out:
     if (err != ANTAG_OK) {
         ag_book_free(b);
@@ -127,8 +130,25 @@ void ag_book_free(struct ag_book *b)
     free(b->fences);
     free(b->staff);
     free(b->intents);
+    free(b->rotations);
     ag_merchants_release(b->merchants);
     free(b);
+}
+
+const struct ag_row_rotation *ag_book_rotation(const struct ag_book *b, uint64_t id)
+{
+    for (size_t i = 0; i < b->rotation_count; i++)
+        if (b->rotations[i].id == id)
+            return &b->rotations[i];
+    return NULL;
+}
+
+const struct ag_row_rotation *ag_book_open_rotation(const struct ag_book *b, uint64_t profile_id)
+{
+    for (size_t i = 0; i < b->rotation_count; i++)
+        if (b->rotations[i].profile_id == profile_id && !ag_rotation_is_over(b->rotations[i].state))
+            return &b->rotations[i];
+    return NULL;
 }
 
 const struct ag_row_app *ag_book_app(const struct ag_book *b, uint64_t id)

@@ -12,7 +12,7 @@ struct ag_book {
     uint64_t behind;  /* the record knows this later epoch; 0: it does not (set by the steward) */
     unsigned holders; /* of a published book, under the steward's lock */
     size_t app_count, profile_count, key_count, antom_key_count, grant_count, fence_count;
-    size_t staff_count, intent_count;
+    size_t staff_count, intent_count, rotation_count;
     struct ag_row_app *apps; /* each in order of id */
     struct ag_row_profile *profiles;
     struct ag_row_key *keys;
@@ -21,6 +21,7 @@ struct ag_book {
     struct ag_row_fence *fences;
     struct ag_row_staff *staff;
     struct ag_row_intent *intents;
+    struct ag_row_rotation *rotations;
     struct ag_merchant_list
         *merchants; /* held; of the driver's book, as there can be many: else NULL */
 };
@@ -60,6 +61,9 @@ const struct ag_row_key *ag_book_key_version(const struct ag_book *b, uint64_t p
 const struct ag_row_key *ag_book_active_key(const struct ag_book *b, uint64_t profile_id);
 const struct ag_row_antom_key *ag_book_antom_version(const struct ag_book *b, uint64_t profile_id,
                                                      uint64_t version);
+/* Of the profile, that is not over. */
+const struct ag_row_rotation *ag_book_open_rotation(const struct ag_book *b, uint64_t profile_id);
+const struct ag_row_rotation *ag_book_rotation(const struct ag_book *b, uint64_t id);
 const struct ag_row_staff *ag_book_staff(const struct ag_book *b, uint64_t uid);
 const struct ag_row_antom_key *ag_book_active_antom_key(const struct ag_book *b,
                                                         uint64_t profile_id);

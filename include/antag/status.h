@@ -90,6 +90,7 @@
     R(STALE, 324, STATE, "what the change alters was altered by something else first")             \
     R(LAUNCH, 325, STATE, "the application is not ready to be launched, or is launched already")   \
     R(MERCHANT_SUSPENDED, 326, STATE, "the merchant is suspended")                                 \
+    R(ROTATION_STATE, 327, STATE, "the state of the rotation does not allow this")                 \
     /* verify: the message is not proven; never a result */                                        \
     R(UNSIGNED, 400, VERIFY, "the message carries no signature and proves nothing")                \
     R(HALF_SIGNED, 401, VERIFY, "one of client id, time and signature is missing")                 \

@@ -113,6 +113,11 @@ static bool clash(enum ag_kind_id kind, const union ag_regrow *a, const union ag
         return memcmp(a->change.digest, b->change.digest, AG_CHANGE_DIGEST_LEN) == 0;
     case AG_KIND_APPROVAL:
         return a->approval.change_id == b->approval.change_id && a->approval.uid == b->approval.uid;
+    case AG_KIND_ROTATION:
+        return a->rotation.profile_id == b->rotation.profile_id &&
+               !ag_rotation_is_over(a->rotation.state) && !ag_rotation_is_over(b->rotation.state);
+    case AG_KIND_GONE:
+        return same_text(a->gone.name, b->gone.name);
     case AG_KIND_MERCHANT:
         return a->merchant.profile_id == b->merchant.profile_id &&
                same_text(a->merchant.name, b->merchant.name);
@@ -138,6 +143,8 @@ static uint64_t parent(enum ag_kind_id kind, const union ag_regrow *r)
         return r->approval.change_id;
     case AG_KIND_MERCHANT:
         return r->merchant.profile_id;
+    case AG_KIND_ROTATION:
+        return r->rotation.profile_id;
     default:
         return r->grant.profile_id;
     }
@@ -184,6 +191,13 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
                was->approval.uid == is->approval.uid;
     case AG_KIND_RECOVERY:
         return was->recovery.uid == is->recovery.uid;
+    case AG_KIND_ROTATION:
+        return was->rotation.profile_id == is->rotation.profile_id &&
+               was->rotation.new_key_id == is->rotation.new_key_id &&
+               was->rotation.state <= is->rotation.state;
+    case AG_KIND_GONE:
+        return same_text(was->gone.name, is->gone.name) &&
+               was->gone.next_key_version <= is->gone.next_key_version;
     case AG_KIND_MERCHANT:
         return was->merchant.profile_id == is->merchant.profile_id &&
                same_text(was->merchant.name, is->merchant.name) &&
@@ -197,7 +211,7 @@ static bool has_parent(enum ag_kind_id kind)
 {
     return kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
            kind != AG_KIND_MAIL && kind != AG_KIND_CODE && kind != AG_KIND_CHANGE &&
-           kind != AG_KIND_RECOVERY;
+           kind != AG_KIND_RECOVERY && kind != AG_KIND_GONE;
 }
 
 static enum ag_kind_id parent_kind(enum ag_kind_id kind)
@@ -212,6 +226,8 @@ static bool model_takes(enum ag_kind_id kind, const union ag_regrow *r)
     const union ag_regrow *was = r->id == 0 ? NULL : model_find(kind, r->id), *intent;
 
     if (kind == AG_KIND_KEY && r->key.state == AG_KEY_DESTROYED && r->key.sealed_len > 0)
+        return false;
+    if (kind == AG_KIND_ROTATION && model_find(AG_KIND_KEY, r->rotation.new_key_id) == NULL)
         return false;
     if (kind == AG_KIND_MAIL && (r->mail.state == AG_MAIL_QUEUED) != (r->mail.sealed_len > 0))
         return false;
@@ -319,6 +335,16 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         r->merchant.sealed_len = 1 + draw(100);
         memset(r->merchant.sealed, (int)draw(256), r->merchant.sealed_len);
         break;
+    case AG_KIND_ROTATION:
+        r->rotation.profile_id = owner;
+        r->rotation.old_key_id = r->rotation.new_key_id =
+            now->count[AG_KIND_KEY] == 0 ? 1 : now->rows[AG_KIND_KEY][0].id;
+        r->rotation.state = (enum ag_rotation_state)draw(AG_ROTATION_STATE_COUNT);
+        break;
+    case AG_KIND_GONE:
+        snprintf(r->gone.name, sizeof(r->gone.name), "app%" PRIu64 "/live", draw(4));
+        r->gone.next_key_version = 1 + (uint32_t)draw(4);
+        break;
     case AG_KIND_RECOVERY:
         r->recovery.uid = (uint32_t)draw(4);
         r->recovery.attempts = (uint32_t)draw(6);
@@ -393,10 +419,10 @@ static bool put_one(enum ag_kind_id kind, bool careful)
 
 static bool delete_one(bool careful)
 {
-    static const enum ag_kind_id kinds[] = {AG_KIND_GRANT,    AG_KIND_FENCE,    AG_KIND_INTENT,
-                                            AG_KIND_DEED,     AG_KIND_MAIL,     AG_KIND_CODE,
-                                            AG_KIND_APPROVAL, AG_KIND_RECOVERY, AG_KIND_MERCHANT};
-    enum ag_kind_id kind = kinds[draw(9)];
+    static const enum ag_kind_id kinds[] = {
+        AG_KIND_GRANT, AG_KIND_FENCE,    AG_KIND_INTENT,   AG_KIND_DEED,     AG_KIND_MAIL,
+        AG_KIND_CODE,  AG_KIND_APPROVAL, AG_KIND_RECOVERY, AG_KIND_MERCHANT, AG_KIND_ROTATION};
+    enum ag_kind_id kind = kinds[draw(10)];
     uint64_t id = 1 + draw(now->last[kind] + 2);
     bool there = model_find(kind, id) != NULL;
     enum antag_err err;

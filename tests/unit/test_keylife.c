@@ -45,6 +45,10 @@ static struct ag_key_facts ripe(enum ag_key_state state)
     {                                                                                              \
         true, AG_KEY_RETIRING, AG_KEYACT_STOP_SIGNING                                              \
     }
+#define WAIT                                                                                       \
+    {                                                                                              \
+        true, AG_KEY_RETIRING, AG_KEYACT_NONE                                                      \
+    }
 #define REST                                                                                       \
     {                                                                                              \
         true, AG_KEY_RETIRED, AG_KEYACT_NONE                                                       \
@@ -62,14 +66,14 @@ struct cell {
 
 /* clang-format off */
 static const struct cell matrix[AG_KEY_STATE_COUNT][AG_KEY_EVENT_COUNT] = {
-    /*               activate supersede roll back tick  suspend resume compromise destroy */
-    /* staged */      { SIGN,   NO,       NO,       NO,   STOP,   NO,    NO,        NO   },
-    /* active */      { NO,     OLD,      NO,       NO,   STOP,   NO,    NO,        NO   },
-    /* retiring */    { SIGN,   NO,       SIGN,     REST, STOP,   NO,    NO,        NO   },
-    /* retired */     { NO,     NO,       NO,       WIPE, STOP,   NO,    NO,        WIPE },
-    /* suspended */   { NO,     NO,       NO,       NO,   NO,     SIGN,  BAD,       NO   },
-    /* compromised */ { NO,     NO,       NO,       NO,   NO,     NO,    NO,        WIPE },
-    /* destroyed */   { NO,     NO,       NO,       NO,   NO,     NO,    NO,        NO   },
+    /*               activate supersede withdraw roll back tick  suspend resume compromise destroy */
+    /* staged */      { SIGN,   NO,       WAIT,    NO,       NO,   STOP,   NO,    NO,        NO   },
+    /* active */      { NO,     OLD,      NO,      NO,       NO,   STOP,   NO,    NO,        NO   },
+    /* retiring */    { SIGN,   NO,       NO,      SIGN,     REST, STOP,   NO,    NO,        NO   },
+    /* retired */     { NO,     NO,       NO,      NO,       WIPE, STOP,   NO,    NO,        WIPE },
+    /* suspended */   { NO,     NO,       NO,      NO,       NO,   NO,     SIGN,  BAD,       NO   },
+    /* compromised */ { NO,     NO,       NO,      NO,       NO,   NO,     NO,    NO,        WIPE },
+    /* destroyed */   { NO,     NO,       NO,      NO,       NO,   NO,     NO,    NO,        NO   },
 };
 /* clang-format on */
 

@@ -275,6 +275,8 @@ static void test_maximal_rows(void)
         {AG_KIND_APPROVAL, "change_id digest"},
         {AG_KIND_RECOVERY, "attempts hash"},
         {AG_KIND_MERCHANT, "profile_id"},
+        {AG_KIND_ROTATION, "profile_id old_key_id new_key_id state old_probe new_probe"},
+        {AG_KIND_GONE, ""},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 
@@ -316,6 +318,10 @@ static void test_maximal_rows(void)
             break;
         case AG_KIND_MERCHANT:
             row->merchant.profile_id = 5;
+            break;
+        case AG_KIND_ROTATION:
+            row->rotation.profile_id = 5;
+            row->rotation.old_key_id = row->rotation.new_key_id = 1;
             break;
         case AG_KIND_FENCE:
             row->fence.profile_id = 5;

@@ -6,15 +6,16 @@
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
  * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
- * schema 2 deed, mail, code, change, approval, recovery, merchant. Ids are never used again (AUTOINCREMENT); versions of keys count up per profile and are
- * never used again either, destroyed keys keep their rows. */
+ * schema 2 deed, mail, code, change, approval, recovery, merchant, rotation, gone. Ids are never used again
+ * (AUTOINCREMENT); versions of keys count up per name of a profile and are never used again either; destroyed keys keep
+ * their rows as long as their application. */
 #ifndef AG_REGISTRY_H
 #define AG_REGISTRY_H
 
 #include "agent/core/antom.h"
 #include "agent/core/change.h"
 #include "agent/core/grant.h"
-#include "agent/core/keylife.h"
+#include "agent/core/rotation.h"
 #include "agent/lib/keyform.h"
 #include "agent/lib/secret.h"
 #include "agent/lib/token.h"
@@ -248,14 +249,45 @@ struct ag_row_merchant {
     uint8_t sealed[AG_TOKEN_SEALED_MAX]; /* lib/token.h */
 };
 
+/* The replacement of a merchant key. At most one that is not over a profile. */
+struct ag_row_rotation {
+    uint64_t id, profile_id;
+    uint64_t old_key_id, new_key_id; /* merchant keys */
+    uint32_t uid;                    /* who started it */
+    enum ag_rotation_state state;
+    bool armed;     /* cuts over by itself when Antom accepts only the new key */
+    bool auto_back; /* rolls back by itself when failures are reported right after the cut-over */
+    int64_t started_at_ms, started_observed_ms;
+    int64_t state_at_ms, state_observed_ms;
+    int64_t submitted_at_ms; /* 0: not yet */
+    /* the last probe under each key */
+    enum ag_probe_outcome old_probe, new_probe;
+    bool old_by_hand, new_by_hand; /* the answer was pasted, not fetched */
+    int64_t old_probe_at_ms, new_probe_at_ms;
+    char old_said[ANTAG_TEXT_MAX + 1], new_said[ANTAG_TEXT_MAX + 1];
+    uint32_t alarm;                  /* enum ag_probe_verdict that was mailed last */
+    int64_t reminded_at_ms;          /* the last mail about it */
+    uint64_t failures;               /* reports since the cut-over */
+    int64_t failures_at_ms;          /* the last one; 0: none */
+    char reason[ANTAG_TEXT_MAX + 1]; /* why it was cancelled or rolled back */
+};
+/* What is left of the profile of an application that was removed: one of that name goes on counting from here. */
+struct ag_row_gone {
+    uint64_t id;
+    char name[ANTAG_PROFILE_MAX + 1];
+    uint32_t next_key_version, next_antom_version;
+    int64_t at_ms;
+};
+
 /* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code, change, approval,
- * recovery, merchant):
+ * recovery, merchant, rotation, gone):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for grant, fence, staff, intent, deed, mail, code, change, approval, recovery, merchant:
- *   ag_registry_delete_K(r, id, fault).
+ * and for all but gone:
+ *   ag_registry_delete_K(r, id, fault)          what belongs to it must be deleted before; of keys only
+ *                                               those without a private half
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
  * What refuses a put: BAD_PARAM (a text, number or blob out of form), NOT_FOUND (no row of that id, or
  * not what it belongs to), EXISTS, CLIENT_ID_TAKEN, IMMUTABLE (names, regions, versions, public halves
@@ -287,6 +319,8 @@ AG_REGISTRY_KIND(change, struct ag_row_change)
 AG_REGISTRY_KIND(approval, struct ag_row_approval)
 AG_REGISTRY_KIND(recovery, struct ag_row_recovery)
 AG_REGISTRY_KIND(merchant, struct ag_row_merchant)
+AG_REGISTRY_KIND(rotation, struct ag_row_rotation)
+AG_REGISTRY_KIND(gone, struct ag_row_gone)
 #undef AG_REGISTRY_KIND
 #define AG_REGISTRY_DELETE(K)                                                                      \
     ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \
@@ -302,6 +336,11 @@ AG_REGISTRY_DELETE(approval)
 AG_REGISTRY_DELETE(recovery)
 AG_REGISTRY_DELETE(merchant)
 AG_REGISTRY_DELETE(deed)
+AG_REGISTRY_DELETE(rotation)
+AG_REGISTRY_DELETE(app)
+AG_REGISTRY_DELETE(profile)
+AG_REGISTRY_DELETE(key)
+AG_REGISTRY_DELETE(antom_key)
 #undef AG_REGISTRY_DELETE
 void ag_grant_fini(struct ag_grant *g);
 

@@ -29,6 +29,8 @@ enum ag_kind_id {
     AG_KIND_APPROVAL, /* since schema 2 */
     AG_KIND_RECOVERY, /* since schema 2 */
     AG_KIND_MERCHANT, /* since schema 2 */
+    AG_KIND_ROTATION, /* since schema 2 */
+    AG_KIND_GONE,     /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -49,6 +51,8 @@ union ag_regrow {
     struct ag_row_approval approval;
     struct ag_row_recovery recovery;
     struct ag_row_merchant merchant;
+    struct ag_row_rotation rotation;
+    struct ag_row_gone gone;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };

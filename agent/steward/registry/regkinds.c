@@ -175,6 +175,39 @@
     R(I64, used_at_ms, FREE, 2)                                                                    \
     R(BLOB, sealed, FREE, 2)
 
+#define ROTATION_COLS(R)                                                                           \
+    R(U64, profile_id, FIXED, 2)                                                                   \
+    R(U64, old_key_id, FIXED, 2)                                                                   \
+    R(U64, new_key_id, FIXED, 2)                                                                   \
+    R(U32, uid, FIXED, 2)                                                                          \
+    R(U32, state, RISES, 2)                                                                        \
+    R(BOOL, armed, FIXED, 2)                                                                       \
+    R(BOOL, auto_back, FIXED, 2)                                                                   \
+    R(I64, started_at_ms, FIXED, 2)                                                                \
+    R(I64, started_observed_ms, FIXED, 2)                                                          \
+    R(I64, state_at_ms, FREE, 2)                                                                   \
+    R(I64, state_observed_ms, FREE, 2)                                                             \
+    R(I64, submitted_at_ms, FREE, 2)                                                               \
+    R(U32, old_probe, FREE, 2)                                                                     \
+    R(U32, new_probe, FREE, 2)                                                                     \
+    R(BOOL, old_by_hand, FREE, 2)                                                                  \
+    R(BOOL, new_by_hand, FREE, 2)                                                                  \
+    R(I64, old_probe_at_ms, FREE, 2)                                                               \
+    R(I64, new_probe_at_ms, FREE, 2)                                                               \
+    R(TEXT, old_said, FREE, 2)                                                                     \
+    R(TEXT, new_said, FREE, 2)                                                                     \
+    R(U32, alarm, FREE, 2)                                                                         \
+    R(I64, reminded_at_ms, FREE, 2)                                                                \
+    R(U64, failures, RISES, 2)                                                                     \
+    R(I64, failures_at_ms, FREE, 2)                                                                \
+    R(TEXT, reason, FREE, 2)
+
+#define GONE_COLS(R)                                                                               \
+    R(TEXT, name, FIXED, 2)                                                                        \
+    R(U32, next_key_version, RISES, 2)                                                             \
+    R(U32, next_antom_version, RISES, 2)                                                           \
+    R(I64, at_ms, FREE, 2)
+
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
 #define FITS_I64(f)   (FIELD_SIZE(f) == 8)
@@ -256,6 +289,14 @@ static const struct ag_col recovery_cols[] = {RECOVERY_COLS(COLUMN)};
 MERCHANT_COLS(FITS)
 static const struct ag_col merchant_cols[] = {MERCHANT_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_rotation
+ROTATION_COLS(FITS)
+static const struct ag_col rotation_cols[] = {ROTATION_COLS(COLUMN)};
+#undef ROW
+#define ROW struct ag_row_gone
+GONE_COLS(FITS)
+static const struct ag_col gone_cols[] = {GONE_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -288,6 +329,10 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
                           AG_KIND_RECOVERY, COLS(recovery_cols)},
     [AG_KIND_MERCHANT] = {"merchant", "merchant", sizeof(struct ag_row_merchant), 2,
                           AG_KIND_MERCHANT, COLS(merchant_cols)},
+    [AG_KIND_ROTATION] = {"rotation", "rotation", sizeof(struct ag_row_rotation), 2,
+                          AG_KIND_ROTATION, COLS(rotation_cols)},
+    [AG_KIND_GONE] = {"gone", "removed profile", sizeof(struct ag_row_gone), 2, AG_KIND_GONE,
+                      COLS(gone_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -306,3 +351,5 @@ ID_FIRST(struct ag_row_change);
 ID_FIRST(struct ag_row_approval);
 ID_FIRST(struct ag_row_recovery);
 ID_FIRST(struct ag_row_merchant);
+ID_FIRST(struct ag_row_rotation);
+ID_FIRST(struct ag_row_gone);

@@ -133,8 +133,14 @@ enum antag_err ag_rows_delete(struct ag_registry *r, enum ag_kind_id id, uint64_
 {
     enum antag_err err = check_open(r, fault);
 
-    if (err == ANTAG_OK && r->watch != NULL &&
-        (err = read_verified(r, id, row_id, &r->old, fault)) == ANTAG_OK)
+    if (err == ANTAG_OK && (r->watch != NULL || id == AG_KIND_KEY))
+        err = read_verified(r, id, row_id, &r->old, fault);
+    if (err == ANTAG_OK && id == AG_KIND_KEY && r->old.key.sealed_len > 0)
+        err = antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "version",
+                              "merchant key version %" PRIu32 " has a private half; it must be "
+                              "destroyed before its row can go",
+                              r->old.key.version);
+    if (err == ANTAG_OK && r->watch != NULL)
         ag_regdiff_tell(r, id, &r->old, NULL);
     if (err == ANTAG_OK)
         err = delete_row(r, id, row_id, fault);
@@ -465,6 +471,8 @@ TYPED(change, AG_KIND_CHANGE, struct ag_row_change)
 TYPED(approval, AG_KIND_APPROVAL, struct ag_row_approval)
 TYPED(recovery, AG_KIND_RECOVERY, struct ag_row_recovery)
 TYPED(merchant, AG_KIND_MERCHANT, struct ag_row_merchant)
+TYPED(rotation, AG_KIND_ROTATION, struct ag_row_rotation)
+TYPED(gone, AG_KIND_GONE, struct ag_row_gone)
 
 /* Kinds whose rows go again. */
 #define DELETED(K, KIND)                                                                           \
@@ -484,3 +492,8 @@ DELETED(fence, AG_KIND_FENCE)
 DELETED(staff, AG_KIND_STAFF)
 DELETED(intent, AG_KIND_INTENT)
 DELETED(deed, AG_KIND_DEED)
+DELETED(rotation, AG_KIND_ROTATION)
+DELETED(app, AG_KIND_APP)
+DELETED(profile, AG_KIND_PROFILE)
+DELETED(key, AG_KIND_KEY)
+DELETED(antom_key, AG_KIND_ANTOM_KEY)

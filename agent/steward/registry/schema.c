@@ -281,6 +281,44 @@ static const char schema_2[] =
     "  used_at_ms INTEGER NOT NULL,\n"
     "  sealed BLOB NOT NULL CONSTRAINT \"a merchant has a token\" CHECK (length(sealed) > 0),\n"
     "  UNIQUE (profile_id, name)\n"
+    ") STRICT;\n"
+    "CREATE TABLE rotation (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  profile_id INTEGER NOT NULL REFERENCES profile (id),\n"
+    "  old_key_id INTEGER NOT NULL REFERENCES merchant_key (id),\n"
+    "  new_key_id INTEGER NOT NULL REFERENCES merchant_key (id),\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  state INTEGER NOT NULL CONSTRAINT \"state is known\" CHECK (state BETWEEN 0 AND 7),\n"
+    "  armed INTEGER NOT NULL CHECK (armed IN (0, 1)),\n"
+    "  auto_back INTEGER NOT NULL CHECK (auto_back IN (0, 1)),\n"
+    "  started_at_ms INTEGER NOT NULL,\n"
+    "  started_observed_ms INTEGER NOT NULL,\n"
+    "  state_at_ms INTEGER NOT NULL,\n"
+    "  state_observed_ms INTEGER NOT NULL,\n"
+    "  submitted_at_ms INTEGER NOT NULL,\n"
+    "  old_probe INTEGER NOT NULL CHECK (old_probe BETWEEN 0 AND 3),\n"
+    "  new_probe INTEGER NOT NULL CHECK (new_probe BETWEEN 0 AND 3),\n"
+    "  old_by_hand INTEGER NOT NULL CHECK (old_by_hand IN (0, 1)),\n"
+    "  new_by_hand INTEGER NOT NULL CHECK (new_by_hand IN (0, 1)),\n"
+    "  old_probe_at_ms INTEGER NOT NULL,\n"
+    "  new_probe_at_ms INTEGER NOT NULL,\n"
+    "  old_said TEXT NOT NULL,\n"
+    "  new_said TEXT NOT NULL,\n"
+    "  alarm INTEGER NOT NULL,\n"
+    "  reminded_at_ms INTEGER NOT NULL,\n"
+    "  failures INTEGER NOT NULL,\n"
+    "  failures_at_ms INTEGER NOT NULL,\n"
+    "  reason TEXT NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE UNIQUE INDEX rotation_open ON rotation (profile_id) WHERE state < 4;\n"
+    "CREATE TABLE gone (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  name TEXT NOT NULL UNIQUE CONSTRAINT \"a profile has a name\" CHECK (name <> ''),\n"
+    "  next_key_version INTEGER NOT NULL,\n"
+    "  next_antom_version INTEGER NOT NULL,\n"
+    "  at_ms INTEGER NOT NULL\n"
     ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
@@ -293,6 +331,15 @@ _Static_assert(AG_MAIL_QUEUED == 0 && AG_MAIL_SENT == 1 && AG_MAIL_REFUSED == 2 
 _Static_assert(AG_CHANGE_OPEN == 0 && AG_CHANGE_APPROVED == 1 && AG_CHANGE_APPLIED == 2 &&
                    AG_CHANGE_REJECTED == 3 && AG_CHANGE_CANCELLED == 4 && AG_CHANGE_EXPIRED == 5 &&
                    AG_CHANGE_STALE == 6 && AG_CHANGE_FAILED == 7 && AG_CHANGE_STATE_COUNT == 8,
+               "stored in schema 2");
+_Static_assert(AG_ROTATION_PREPARED == 0 && AG_ROTATION_APPROVED == 1 &&
+                   AG_ROTATION_SUBMITTED == 2 && AG_ROTATION_WATCHING == 3 &&
+                   AG_ROTATION_COMPLETE == 4 && AG_ROTATION_ROLLED_BACK == 5 &&
+                   AG_ROTATION_CANCELLED == 6 && AG_ROTATION_EXPIRED == 7 &&
+                   AG_ROTATION_STATE_COUNT == 8,
+               "stored in schema 2");
+_Static_assert(AG_PROBE_NONE == 0 && AG_PROBE_ACCEPTED == 1 && AG_PROBE_REFUSED == 2 &&
+                   AG_PROBE_UNPROVEN == 3 && AG_PROBE_OUTCOME_COUNT == 4,
                "stored in schema 2");
 _Static_assert(AG_QUORUM_NONE == 0 && AG_QUORUM_MAX == 16 && AG_QUORUM_SELF == UINT32_MAX,
                "stored in schema 2");
