@@ -15,7 +15,7 @@
 
 #include "antag/status.h"
 
-#define AG_GRACE_READERS_MAX 64
+#define AG_GRACE_READERS_MAX 65 /* workers, and the one that probes */
 
 struct ag_grace_item {
     void (*done)(struct ag_grace_item *item); /* may free the item */

@@ -455,6 +455,10 @@ void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)
         ag_ring_heads(ring, m);
         return;
     }
+    if (antag_slice_is(m->name, "probe")) {
+        ag_ring_probe(ring, m);
+        return;
+    }
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (!antag_slice_is(m->name, orders[i].name))
             continue;

@@ -103,9 +103,10 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
         err = ANTAG_ERR_CONF;
         goto out;
     }
-    if ((err = ag_grace_init(&ring->grace, threads)) != ANTAG_OK ||
+    ring->prober = threads;
+    if ((err = ag_grace_init(&ring->grace, threads + 1)) != ANTAG_OK ||
         (err = ag_keytable_new(&ring->grace, &ring->keys)) != ANTAG_OK ||
-        (err = backends[type]->open(&conf->keyring, conf->ring_key, threads, &ring->backend,
+        (err = backends[type]->open(&conf->keyring, conf->ring_key, threads + 1, &ring->backend,
                                     fault)) != ANTAG_OK ||
         (err = open_chain(ring)) != ANTAG_OK)
         goto out;
@@ -199,10 +200,12 @@ void ag_ring_close(struct ag_ring *ring)
     if (ring == NULL)
         return;
     ring->closing = true;
+    drop_steward(ring);
     ag_workers_stop(ring->workers);
+    while (ring->probe != NULL) /* it waits for the record */
+        uv_run(ring->conf.loop, UV_RUN_ONCE);
     ag_chain_close(ring->chain); /* writes what is left; then nobody tells the workers any more */
     ag_workers_free(ring->workers);
-    drop_steward(ring);
     if (ring->wake_open)
         uv_close((uv_handle_t *)&ring->wake, on_wake_closed);
     while (ring->wake_open || ring->works != NULL)

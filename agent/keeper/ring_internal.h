@@ -1,4 +1,4 @@
-/* What ring.c, orders.c and heads.c share. */
+/* What ring.c, orders.c, probe.c and heads.c share. */
 #ifndef AG_KEEPER_RING_INTERNAL_H
 #define AG_KEEPER_RING_INTERNAL_H
 
@@ -11,6 +11,7 @@
 #define AG_RING_GENERATES_MAX 8
 
 struct ag_ring_work;
+struct ag_ring_probe;
 
 struct ag_ring {
     struct ag_ring_conf conf;
@@ -35,12 +36,17 @@ struct ag_ring {
     bool known_noted;      /* what the steward remembers of the chain stands in it */
     uint64_t steward_head; /* the last head of the steward's chain that was noted; 0: none */
 
+    size_t prober;               /* its number among those who sign: behind the workers */
+    struct ag_ring_probe *probe; /* under way */
+
     struct ag_ring_work *works;
     size_t work_count, generate_count;
 };
 
 /* A request of the steward; everything it asks for is answered once, now or later. */
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m);
+/* The request "probe" (agent/lib/edges/keyring.h), answered when it is signed and recorded. */
+void ag_ring_probe(struct ag_ring *ring, const struct antag_message *m);
 /* The request "heads" (agent/lib/edges/heads.h). */
 void ag_ring_heads(struct ag_ring *ring, const struct antag_message *m);
 /* The steward's channel has gone: forget what it waits for. */

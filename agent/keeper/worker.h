@@ -22,7 +22,7 @@
 
 struct ag_workers;
 
-/* What signing needs; borrowed, outlives the workers. The grace has `count` readers. */
+/* What signing needs; borrowed, outlives the workers. The grace has at least `count` readers. */
 struct ag_workers_conf {
     size_t count; /* threads, 1..AG_WORKERS_MAX */
     struct ag_grace *grace;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/core/freeze.h"
 #include "agent/core/mailbox.h"
 #include "proto/utf8.h"
 
@@ -397,6 +398,17 @@ static bool is_host(const char *s)
     return strspn(s, name) == len && s[0] != '-' && s[0] != '.';
 }
 
+static bool check_rotation(struct reading *r)
+{
+    struct ag_freezes freezes;
+    struct antag_fault why;
+
+    if (ag_freezes_parse(antag_slice_of(r->conf.rotation_freeze), &freezes, &why) == ANTAG_OK)
+        return true;
+    (void)refuse(r, "freeze", "[rotation] freeze: %s", antag_fault_text(&why));
+    return false;
+}
+
 static bool check_mail(struct reading *r)
 {
     const struct ag_conf *c = &r->conf;
@@ -427,7 +439,7 @@ enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *te
         refuse_at(&r, bad_line, NULL, "must be `key = value`, [SECTION] or a comment behind #");
     if (bad_line < 0)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
-    if (r.failed || !check_mail(&r))
+    if (r.failed || !check_mail(&r) || !check_rotation(&r))
         return ANTAG_ERR_CONF;
     *c = r.conf;
     return ANTAG_OK;

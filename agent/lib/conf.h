@@ -66,7 +66,13 @@
     R(mail, retry_ms, NUM, 15000, 1000, 1800000, "",                                               \
       "The first pause before a mail is tried again; it doubles, up to half an hour.")             \
     R(mail, timeout_ms, NUM, 60000, 1000, 600000, "",                                              \
-      "A mail that takes longer is tried again later.")
+      "A mail that takes longer is tried again later.")                                            \
+    R(rotation, probe_interval_ms, NUM, 60000, 1000, 3600000, "",                                  \
+      "While a rotation waits for Antom the agent asks it this often under both keys. So long "    \
+      "at\n"                                                                                       \
+      "most payments fail where Antom takes the new key and drops the old one at once.")           \
+    R(rotation, probe_timeout_ms, NUM, 15000, 1000, 60000, "",                                     \
+      "An answer of the gateway that takes longer is none.")
 
 /*  section, key, most bytes, default, what it does. Texts of one line. */
 #define AG_CONF_TEXTS(R)                                                                           \
@@ -76,7 +82,12 @@
     R(mail, user, 128, "", "User name at the mail server. Empty: without authentication.")         \
     R(mail, password_file, 160, "", "File that holds the password of that user, one line, 0600.")  \
     R(mail, ca_file, 160, "/etc/ssl/certs/ca-certificates.crt",                                    \
-      "Certificates (PEM) of those who may vouch for the mail server.")
+      "Certificates (PEM) of those who may vouch for the mail server.")                            \
+    R(rotation, ca_file, 160, "/etc/ssl/certs/ca-certificates.crt",                                \
+      "Certificates (PEM) of those who may vouch for Antom's gateway.")                            \
+    R(rotation, freeze, 160, "",                                                                   \
+      "Periods in which no rotation cuts over: NAME FROM/UNTIL, with commas between, in days or\n" \
+      "instants of UTC: black-friday 2026-11-26/2026-12-01. Stops are never frozen.")
 
 enum ag_mail_security { AG_MAIL_STARTTLS, AG_MAIL_TLS };             /* mail_security */
 enum ag_allow { AG_ALLOW_NO, AG_ALLOW_YES };                         /* staff_allow_root */

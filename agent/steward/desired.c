@@ -11,7 +11,7 @@ enum ag_level ag_desired_level(const struct ag_row_key *k, bool stopped)
     case AG_KEY_ACTIVE:
         return stopped ? AG_LEVEL_STOPPED : AG_LEVEL_SIGN;
     case AG_KEY_RETIRING:
-        return stopped ? AG_LEVEL_STOPPED : AG_LEVEL_NONE;
+        return stopped ? AG_LEVEL_STOPPED : AG_LEVEL_PROBE; /* before it is rolled back to */
     case AG_KEY_SUSPENDED:
         return AG_LEVEL_STOPPED;
     default:

@@ -233,7 +233,8 @@ static enum ag_level loading_level(struct ag_steward *st, struct ag_keeper *kp,
     enum ag_level level = ag_desired_level(k, ag_stop_is_pending(st, k->id, b->epoch));
     enum antag_err failed;
 
-    if (level == AG_LEVEL_NONE && level_of(st, kp, k->id, &failed) == AG_LEVEL_SIGN)
+    if (level >= AG_LEVEL_NONE && level < AG_LEVEL_SIGN &&
+        level_of(st, kp, k->id, &failed) == AG_LEVEL_SIGN)
         return AG_LEVEL_SIGN;
     return level;
 }

@@ -109,6 +109,7 @@
     R(UNREACHABLE, 505, RETRY, "the agent cannot be reached")                                      \
     R(TIMEOUT, 506, RETRY, "no answer came in time")                                               \
     R(MAIL_LATER, 507, RETRY, "the mail server cannot take the mail now")                          \
+    R(GATEWAY, 508, RETRY, "the gateway did not answer, or is not who it should be")               \
     /* internal: ours to mend */                                                                   \
     R(INTERNAL, 600, INTERNAL, "the agent met an error of its own")                                \
     R(NO_MEMORY, 601, INTERNAL, "out of memory")                                                   \

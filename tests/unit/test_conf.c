@@ -80,7 +80,7 @@ static const struct {
 } bad_rows[] = {
     {"unknown section", "[polcy]\n",
      "f:1: unknown section [polcy]; sections are [log], [policy], [limits], "
-     "[front], [opener], [keys], [audit], [staff], [mail], [keyring NAME]"},
+     "[front], [opener], [keys], [audit], [staff], [mail], [rotation], [keyring NAME]"},
     {"unknown section without keys, late", "\n\n[policy]\n[x]\n[log]\n",
      "f:4: unknown section [x]"},
     {"empty section name", "[]\n", "f:1: unknown section []"},

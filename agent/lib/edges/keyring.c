@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "agent/core/antom.h"
+#include "agent/core/probe.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -169,4 +169,81 @@ enum antag_err ag_keyring_made_parse(const msgpack_object *result, struct ag_key
     if (p.sealed.set)
         memcpy(out->sealed, p.sealed.v.p, p.sealed.v.len);
     return ANTAG_OK;
+}
+
+/* ---- probes */
+
+struct probe_params {
+    struct antag_opt_uint handle, profile_id, env, version;
+    struct antag_opt_slice profile, client_id, time, probe;
+};
+#define P(member, kind, min, max)                                                                  \
+    ANTAG_FIELD(struct probe_params, member, kind, true, (min), (max), 0)
+static const struct antag_field probe_fields[] = {
+    P(handle, UINT, 1, INT64_MAX),          P(profile_id, UINT, 1, INT64_MAX),
+    P(env, UINT, 0, AG_ENV_LIVE),           P(version, UINT, 1, UINT32_MAX),
+    P(profile, TEXT, 1, ANTAG_PROFILE_MAX), P(client_id, TEXT, 1, ANTAG_CLIENT_ID_MAX),
+    P(time, TEXT, 1, ANTAG_TIME_MAX - 1),   P(probe, TEXT, 1, AG_PROBE_ID_MAX),
+};
+static const struct antag_params probe_spec = {probe_fields, COUNT(probe_fields),
+                                               sizeof(struct probe_params)};
+
+void ag_keyring_probe_write(struct antag_writer *w, const struct ag_keyring_probe *p)
+{
+    antag_w_map(w);
+    antag_w_kv_uint(w, "handle", p->id.handle);
+    antag_w_kv_uint(w, "profile_id", p->id.profile_id);
+    antag_w_kv_uint(w, "env", p->id.env);
+    antag_w_kv_uint(w, "version", p->id.version);
+    antag_w_kv_strn(w, "profile", p->profile);
+    antag_w_kv_strn(w, "client_id", p->client_id);
+    antag_w_kv_strn(w, "time", p->time);
+    antag_w_kv_strn(w, "probe", p->probe);
+    antag_w_end(w);
+}
+
+enum antag_err ag_keyring_probe_parse(const msgpack_object *params, struct ag_keyring_probe *out,
+                                      struct antag_fault *fault)
+{
+    struct probe_params p;
+    enum antag_err err = antag_params_parse(&probe_spec, false, params, &p, fault);
+
+    if (err != ANTAG_OK)
+        return err;
+    *out = (struct ag_keyring_probe){.id = {.handle = p.handle.v,
+                                            .profile_id = p.profile_id.v,
+                                            .env = (uint32_t)p.env.v,
+                                            .version = (uint32_t)p.version.v},
+                                     .profile = p.profile.v,
+                                     .client_id = p.client_id.v,
+                                     .time = p.time.v,
+                                     .probe = p.probe.v};
+    return ag_probe_check_id(out->probe, fault);
+}
+
+struct signature_params {
+    struct antag_opt_slice signature;
+};
+static const struct antag_field signature_fields[] = {
+    ANTAG_FIELD(struct signature_params, signature, BYTES, true, 1, ANTAG_SIG_MAX, 0),
+};
+static const struct antag_params signature_spec = {signature_fields, COUNT(signature_fields),
+                                                   sizeof(struct signature_params)};
+
+void ag_keyring_signature_write(struct antag_writer *w, struct antag_slice signature)
+{
+    antag_w_map(w);
+    antag_w_kv_bin(w, "signature", signature);
+    antag_w_end(w);
+}
+
+enum antag_err ag_keyring_signature_parse(const msgpack_object *result,
+                                          struct antag_slice *signature)
+{
+    struct signature_params p;
+    enum antag_err err = antag_params_parse(&signature_spec, true, result, &p, NULL);
+
+    if (err == ANTAG_OK)
+        *signature = p.signature.v;
+    return err;
 }

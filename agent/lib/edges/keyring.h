@@ -12,6 +12,9 @@
  *                      request stop {handle} -> {}               acts before it answers: no signature
  *                                                                leaves after that; undone by permit
  *                      request forget {handle} -> {}             wiped from memory
+ *                      request probe {handle, profile_id, env, version, profile, client_id, time, probe} -> {signature}
+ *                                                                of the probe of that id (agent/core/probe.h), under
+ *                                                                a key of use probe or sign; recorded like any other
  *   steward -> opener  request import {handle, profile_id, env, version} + fd key [+ fd passphrase]
  *                                                                -> {spki, sealed}
  *                      request public {} + fd key -> {spki}
@@ -43,6 +46,20 @@ ANTAG_MUST_CHECK enum antag_err ag_keyring_params_parse(struct antag_slice metho
                                                         const msgpack_object *params,
                                                         struct ag_keyring_params *out,
                                                         struct antag_fault *fault);
+
+/* params and result of probe */
+struct ag_keyring_probe {
+    struct ag_key_identity id;
+    struct antag_slice profile, client_id, time, probe; /* borrowed */
+};
+void ag_keyring_probe_write(struct antag_writer *w, const struct ag_keyring_probe *p);
+/* errors: BAD_PARAM. */
+ANTAG_MUST_CHECK enum antag_err ag_keyring_probe_parse(const msgpack_object *params,
+                                                       struct ag_keyring_probe *out,
+                                                       struct antag_fault *fault);
+void ag_keyring_signature_write(struct antag_writer *w, struct antag_slice signature);
+ANTAG_MUST_CHECK enum antag_err ag_keyring_signature_parse(const msgpack_object *result,
+                                                           struct antag_slice *signature);
 
 /* result of generate and import (sealed), public (spki only) */
 struct ag_keyring_made {
