@@ -146,13 +146,22 @@ static void list_keys(const char *section, bool ring, char *out, size_t size)
             at += (size_t)snprintf(out + at, size - at, "%s%s", at > 0 ? ", " : "", table[i].name);
 }
 
+/* Is it the first of its section? Numbers stand in front of texts, so a section comes twice in the table. */
+static bool is_first(size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(keys[j].section, keys[i].section) == 0)
+            return false;
+    return true;
+}
+
 static void list_sections(char *out, size_t size)
 {
     size_t at = 0;
 
     out[0] = '\0';
     for (size_t i = 0; i < COUNT(keys) && at < size; i++)
-        if (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0)
+        if (is_first(i))
             at += (size_t)snprintf(out + at, size - at, "[%s], ", keys[i].section);
     if (at < size)
         snprintf(out + at, size - at, "[keyring NAME]");
@@ -552,9 +561,12 @@ char *ag_conf_document(void)
           "# it has. Names that end in _ms are milliseconds.\n",
           f);
     for (size_t i = 0; i < COUNT(keys); i++) {
-        if (i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0)
-            fprintf(f, "\n[%s]\n", keys[i].section);
-        document_key(f, &keys[i]);
+        if (!is_first(i))
+            continue;
+        fprintf(f, "\n[%s]\n", keys[i].section);
+        for (size_t j = i; j < COUNT(keys); j++)
+            if (strcmp(keys[j].section, keys[i].section) == 0)
+                document_key(f, &keys[j]);
     }
     fputs(
         "\n# A keyring holds private keys. \"soft\" is always there and the default; others get a\n"
