@@ -133,6 +133,46 @@ static const struct antag_field merchant_fields[] = {
     TEXT(struct antag_merchant_params, description, false, ANTAG_TEXT_MAX),
 };
 
+static const struct antag_field rotate_start_fields[] = {
+    PROFILE(struct antag_rotate_start_params, true),
+    TEXT(struct antag_rotate_start_params, keyring, false, ANTAG_KEYRING_MAX),
+    KEY_VERSION(struct antag_rotate_start_params, false),
+    UINT(struct antag_rotate_start_params, version, false, 1, UINT32_MAX),
+    BOOL(struct antag_rotate_start_params, arm),
+    BOOL(struct antag_rotate_start_params, no_arm),
+    BOOL(struct antag_rotate_start_params, auto_rollback),
+};
+
+static const struct antag_field rotate_submit_fields[] = {
+    PROFILE(struct antag_rotate_submit_params, true),
+    KEY_VERSION(struct antag_rotate_submit_params, false),
+};
+
+static const struct antag_field rotate_switch_fields[] = {
+    PROFILE(struct antag_rotate_switch_params, true),
+    BOOL(struct antag_rotate_switch_params, anyway),
+    TEXT(struct antag_rotate_switch_params, reason, false, ANTAG_TEXT_MAX),
+};
+
+static const struct antag_field rotate_call_fields[] = {
+    PROFILE(struct antag_rotate_call_params, true),
+    TEXT(struct antag_rotate_call_params, key, true, 8),
+};
+
+static const struct antag_field rotate_answer_fields[] = {
+    PROFILE(struct antag_rotate_answer_params, true),
+    TEXT(struct antag_rotate_answer_params, key, true, 8),
+    TEXT(struct antag_rotate_answer_params, client_id, true, ANTAG_CLIENT_ID_MAX),
+    TEXT(struct antag_rotate_answer_params, response_time, true, ANTAG_TIME_MAX),
+    TEXT(struct antag_rotate_answer_params, signature, true, ANTAG_TEXT_MAX * 8),
+    ANTAG_FIELD(struct antag_rotate_answer_params, body, BYTES, true, 0, 65536, 0),
+};
+
+static const struct antag_field rotate_status_fields[] = {
+    PROFILE(struct antag_rotate_status_params, false),
+    BOOL(struct antag_rotate_status_params, all),
+};
+
 static const struct antag_field merchant_list_fields[] = {
     PROFILE(struct antag_merchant_list_params, true),
     UINT(struct antag_merchant_list_params, after, false, 0, INT64_MAX),
@@ -250,6 +290,12 @@ static const struct antag_field mailbox_code_fields[] = {
 #define FIELDS_change_approve   SPEC(change_approve)
 #define FIELDS_change_end       SPEC(change_end)
 #define FIELDS_mailbox_code     SPEC(mailbox_code)
+#define FIELDS_rotate_start     SPEC(rotate_start)
+#define FIELDS_rotate_submit    SPEC(rotate_submit)
+#define FIELDS_rotate_switch    SPEC(rotate_switch)
+#define FIELDS_rotate_call      SPEC(rotate_call)
+#define FIELDS_rotate_answer    SPEC(rotate_answer)
+#define FIELDS_rotate_status    SPEC(rotate_status)
 
 static const struct antag_staff_method_row rows[] = {
 #define ANTAG_ROW(name, params, locked, who, files, guard)                                         \

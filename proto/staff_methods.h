@@ -16,6 +16,7 @@
  *   app_set         {app, type?, description?, scenarios?, dashboard_account?, authorization_url?} -> APP
  *                    (role, region, product and currency are taken, and refused unless they say what is: Antom
  *                    does not let them change)
+ *   app_remove      {app} -> APP                  with its profiles, keys, grants, as it was; no key may sign or be staged
  *   app_list        {} -> {apps: [APP]}           app_show  {app} -> APP
  *                    APP: {app, role, region, product, currency, type, description, scenarios,
  *                    dashboard_account, status: created|configured|testing|launched, created_at_ms,
@@ -51,6 +52,9 @@
  *                    ANTOM_KEY: {profile, version, state, bits, fingerprint, created_at_ms,
  *                    state_since_ms, until_ms?, warning?}
  *   antom_key_list  {profile?} -> {antom_keys: [ANTOM_KEY]}
+ *                    (of a launched profile it is staged, and verifies nothing before it is activated, or verifies an
+ *                    answer that the agent fetched itself during a rotation)
+ *   antom_key_activate {profile, version} -> ANTOM_KEY
  *   antom_key_revoke {profile, version} -> ANTOM_KEY
  *   fence_add       {profile, path} -> FENCE      fence_list {profile?} -> {fences: [FENCE]}
  *   fence_remove    {fence} -> FENCE              FENCE: {fence, profile, path}  (path: a glob)
@@ -60,6 +64,23 @@
  *   grant_list      {profile?} -> {grants: [GRANT]}    grant_remove {grant} -> GRANT
  *                    GRANT: {grant, profile, uid?|gid?|unit?, ops: [TEXT], methods: [TEXT],
  *                    paths: [TEXT], merchants: [TEXT], query, max_body, rate, burst}
+ *   rotate_start    {profile, keyring?, key_version?, version?, arm?, no_arm?, auto_rollback?} -> ROTATION
+ *                    (version: a staged key that is taken instead of a new one; armed when it is launched, unless one of the two is given)
+ *   rotate_request  {profile} -> ROTATION         asks for the approval of the plan
+ *   rotate_submit   {profile, key_version?} -> ROTATION      Antom has been given the new key
+ *   rotate_probe    {profile} -> ROTATION         asks Antom now, under both keys
+ *   rotate_activate {profile, anyway?} -> ROTATION       rotate_rollback  {profile, anyway?, reason?} -> ROTATION
+ *   rotate_cancel   {profile, reason?} -> ROTATION
+ *   rotate_call     {profile, key: old|new} -> {profile, key, method, url, client_id, request_time, signature, body}
+ *                    a probe to be sent by hand
+ *   rotate_answer   {profile, key, client_id, response_time, signature, body} -> ROTATION      what came back
+ *   rotate_status   {profile?, all?} -> {rotations: [ROTATION]}      (all: those that are over, too)
+ *                    ROTATION: {rotation, profile, state, meaning, state_ms, started_ms, uid, old_key: RKEY, new_key: RKEY,
+ *                    armed, auto_rollback, waits_for?, who?, until_ms?, frozen?, frozen_until_ms?, change?, submitted_ms?,
+ *                    old_probe: PROBE, new_probe: PROBE, failures, failures_ms?, reason, next: [TEXT]}
+ *                    RKEY: {version, state, keyring, key_version, fingerprint, public_key?}
+ *                    PROBE: {outcome: none|accepted|refused|unproven, at_ms?, said?, by_hand?}
+ *                    (failures: reports that Antom refused a signature of the new key; next: what to do, in sentences)
  *   merchant_add    {profile, merchant, description?} + memfd token -> MERCHANT     (of an isv)
  *   merchant_set    {profile, merchant} + memfd token -> MERCHANT       another token
  *   merchant_list   {profile, after?} -> {merchants: [MERCHANT], next?}     (1000 at most; next: `after` for more)
@@ -120,6 +141,7 @@ enum antag_guard {
     R(version, none, true, VIEWER, 0, NONE)                                                        \
     R(app_create, app_create, false, OFFICER, 0, NONE)                                             \
     R(app_set, app_set, false, OFFICER, 0, NONE)                                                   \
+    R(app_remove, app, false, OFFICER, 0, PROFILE)                                                 \
     R(app_list, none, false, VIEWER, 0, NONE)                                                      \
     R(app_show, app, false, VIEWER, 0, NONE)                                                       \
     R(app_launch, app_launch, false, OFFICER, 0, ALWAYS)                                           \
@@ -142,7 +164,8 @@ enum antag_guard {
     R(key_set, key_set, false, OFFICER, 0, PROFILE)                                                \
     R(key_compromise, key, false, OFFICER, 0, PROFILE)                                             \
     R(key_destroy, key, false, OFFICER, 0, PROFILE)                                                \
-    R(antom_key_add, antom_key_add, false, OFFICER, 1, PROFILE)                                    \
+    R(antom_key_add, antom_key_add, false, OFFICER, 1, NONE)                                       \
+    R(antom_key_activate, key, false, OFFICER, 0, PROFILE)                                         \
     R(antom_key_list, profile_opt, false, VIEWER, 0, NONE)                                         \
     R(antom_key_revoke, key, false, OFFICER, 0, NONE)                                              \
     R(fence_add, fence_add, false, OFFICER, 0, PROFILE)                                            \
@@ -151,6 +174,16 @@ enum antag_guard {
     R(grant_add, grant_add, false, OFFICER, 0, PROFILE)                                            \
     R(grant_list, profile_opt, false, VIEWER, 0, NONE)                                             \
     R(grant_remove, grant_id, false, OFFICER, 0, NONE)                                             \
+    R(rotate_start, rotate_start, false, OFFICER, 0, NONE)                                         \
+    R(rotate_request, profile, false, OFFICER, 0, PROFILE)                                         \
+    R(rotate_submit, rotate_submit, false, OFFICER, 0, NONE)                                       \
+    R(rotate_probe, profile, false, OFFICER, 0, NONE)                                              \
+    R(rotate_activate, rotate_switch, false, OFFICER, 0, NONE)                                     \
+    R(rotate_rollback, rotate_switch, false, OFFICER, 0, NONE)                                     \
+    R(rotate_cancel, rotate_switch, false, OFFICER, 0, NONE)                                       \
+    R(rotate_call, rotate_call, false, OFFICER, 0, NONE)                                           \
+    R(rotate_answer, rotate_answer, false, OFFICER, 0, NONE)                                       \
+    R(rotate_status, rotate_status, false, VIEWER, 0, NONE)                                        \
     R(merchant_add, merchant, false, OFFICER, 1, PROFILE)                                          \
     R(merchant_set, merchant, false, OFFICER, 1, PROFILE)                                          \
     R(merchant_list, merchant_list, false, VIEWER, 0, NONE)                                        \
@@ -308,6 +341,29 @@ struct antag_merchant_params {
 struct antag_merchant_list_params {
     struct antag_opt_slice profile;
     struct antag_opt_uint after;
+};
+struct antag_rotate_start_params {
+    struct antag_opt_slice profile, keyring;
+    struct antag_opt_uint key_version, version;
+    struct antag_opt_bool arm, no_arm, auto_rollback;
+};
+struct antag_rotate_submit_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_uint key_version;
+};
+struct antag_rotate_switch_params {
+    struct antag_opt_slice profile, reason;
+    struct antag_opt_bool anyway;
+};
+struct antag_rotate_call_params {
+    struct antag_opt_slice profile, key;
+};
+struct antag_rotate_answer_params {
+    struct antag_opt_slice profile, key, client_id, response_time, signature, body;
+};
+struct antag_rotate_status_params {
+    struct antag_opt_slice profile;
+    struct antag_opt_bool all;
 };
 struct antag_grant_id_params {
     struct antag_opt_uint grant;

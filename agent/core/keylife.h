@@ -11,7 +11,7 @@
 #define AG_KEY_STATES(R)                                                                           \
     R(STAGED, PROBE, "made or imported, durable, public half shown")                               \
     R(ACTIVE, SIGN, "signs; at most one a profile")                                                \
-    R(RETIRING, PROBE, "superseded, one step from active again")                                 \
+    R(RETIRING, PROBE, "superseded, one step from active again")                                   \
     R(RETIRED, NOTHING, "waits for destruction")                                                   \
     R(SUSPENDED, NOTHING, "stopped by an officer")                                                 \
     R(COMPROMISED, NOTHING, "never signs again")                                                   \

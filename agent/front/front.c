@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "agent/front/failed.h"
 #include "agent/front/listen.h"
 #include "agent/front/proved.h"
 #include "agent/front/refused.h"
@@ -36,6 +37,7 @@ struct front {
     uv_poll_t wake_poll;
     uv_timer_t drain_timer;
     uv_timer_t report_timer; /* of refusals; runs only when there are some */
+    uv_timer_t failed_timer; /* likewise of signatures that Antom refused */
     int64_t reported_ms;     /* loop's; of the last one */
     bool has_handles, started, serving, draining;
 
@@ -469,6 +471,32 @@ static void report_proofs(struct front *f)
                         &taken); /* those that were told are told twice, which does no harm */
 }
 
+/* Signatures that Antom refused. One that is lost with a channel is one of many. */
+static void on_failed(uv_timer_t *timer)
+{
+    struct front *f = timer->data;
+    struct ag_failures taken;
+    struct antag_writer w;
+
+    if (!f->steward || !ag_failed_take(&f->shared, &taken))
+        return;
+    for (size_t i = 0; i < taken.count; i++) {
+        antag_writer_init(&w, 256);
+        antag_m_event(&w, "failed");
+        ag_failure_write(&w, &taken.v[i]);
+        antag_m_close(&w);
+        if (ag_chan_send(f->steward, &w, NULL, 0) != ANTAG_OK)
+            ag_log(AG_LOG_WARN, "front.failed", AG_F_UINT("count", taken.v[i].count));
+        antag_writer_fini(&w);
+    }
+}
+
+static void plan_failed(struct front *f)
+{
+    if (!f->draining && !uv_is_active((uv_handle_t *)&f->failed_timer) && ag_failed_any(&f->shared))
+        uv_timer_start(&f->failed_timer, on_failed, GATHER_MS, 0);
+}
+
 /* ---- connections */
 
 /* The worker that has the fewest. */
@@ -514,6 +542,7 @@ static void on_end(struct ag_role *r, void *ctx)
         uv_close((uv_handle_t *)&f->wake_poll, NULL);
         uv_close((uv_handle_t *)&f->drain_timer, NULL);
         uv_close((uv_handle_t *)&f->report_timer, NULL);
+        uv_close((uv_handle_t *)&f->failed_timer, NULL);
     }
 }
 
@@ -567,6 +596,7 @@ static void on_wake(uv_poll_t *poll, int status, int events)
         check_waits(f);
     report_proofs(f);
     plan_report(f);
+    plan_failed(f);
     serve_when_ready(f);
     end_when_drained(f);
 }
@@ -608,8 +638,9 @@ static bool start(struct front *f, struct ag_role *r, const struct ag_role_start
     uv_poll_start(&f->wake_poll, UV_READABLE, on_wake);
     uv_timer_init(loop, &f->drain_timer);
     uv_timer_init(loop, &f->report_timer);
+    uv_timer_init(loop, &f->failed_timer);
     f->has_handles = true;
-    f->drain_timer.data = f->report_timer.data = f;
+    f->drain_timer.data = f->report_timer.data = f->failed_timer.data = f;
     if (publish(f) != ANTAG_OK || !start_workers(f))
         return false;
     f->listener = ag_listener_new(loop, s->listen_fd, on_accept, f);
@@ -704,6 +735,7 @@ int ag_front_main(void)
 
     uv_mutex_init(&f.shared.refused_lock);
     uv_mutex_init(&f.shared.proved_lock);
+    uv_mutex_init(&f.shared.failed_lock);
     raise_descriptors();
     TAILQ_INIT(&f.waits);
     f.shared.main_wake = -1;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/front/explain.h"
+#include "agent/front/failed.h"
 #include "agent/front/proved.h"
 #include "agent/front/refused.h"
 #include "agent/front/watch.h"
@@ -159,6 +160,8 @@ static void take_verify(const struct request *r, enum ag_verify_kind kind)
 
     if (ag_verify(&asking, kind, &r->params->verify, w->hasher, w->verifier, &verified, &fault) !=
         ANTAG_OK) {
+        if (fault.err == ANTAG_ERR_UNSIGNED && kind == AG_VERIFY_RESPONSE)
+            ag_failed_note(w->shared, verified.profile, r->params->verify.body.v, asking.now_ms);
         refuse(r, &fault);
         return;
     }

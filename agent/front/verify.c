@@ -201,9 +201,11 @@ enum antag_err ag_verify(const struct ag_asking *a, enum ag_verify_kind kind,
     int64_t at_ms = 0;
     enum antag_err err;
 
+    out->profile = NULL;
     if ((err = ag_verify_parts(a, kind, p, &headers, &profile, uri, sizeof(uri), &signed_uri.len,
                                fault)) != ANTAG_OK)
         return err;
+    out->profile = profile;
     if ((err = check_present(kind, &headers, fault)) != ANTAG_OK)
         return err;
     if ((err = ag_antom_signature_parse(headers.value[SIGNATURE], &sig, fault)) != ANTAG_OK)

@@ -44,7 +44,8 @@ struct ag_verified {
 
 /* First match wins: BAD_PARAM, DENIED, PROFILE_INCOMPLETE, (response: NOT_SIGNED_CALL,
  * WRONG_ENVIRONMENT), NO_ANTOM_KEY, UNSIGNED, HALF_SIGNED, SIGNATURE_FORM, TIME_FORM,
- * WRONG_CLIENT_ID, SIGNATURE_INVALID, TOO_OLD or IN_THE_FUTURE. `out` is written on OK only. */
+ * WRONG_CLIENT_ID, SIGNATURE_INVALID, TOO_OLD or IN_THE_FUTURE. On a failure `out` has the profile from UNSIGNED on, else
+ * none. */
 ANTAG_MUST_CHECK enum antag_err ag_verify(const struct ag_asking *a, enum ag_verify_kind kind,
                                           const struct antag_verify_params *p,
                                           struct ag_hasher *hasher, struct ag_verifier *verifier,

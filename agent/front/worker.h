@@ -11,6 +11,7 @@
 #include "agent/front/keeperlink.h"
 #include "agent/front/verify.h"
 #include "agent/front/view.h"
+#include "agent/lib/edges/failures.h"
 #include "agent/lib/edges/proofs.h"
 #include "agent/lib/edges/refusals.h"
 #include "proto/message.h"
@@ -29,6 +30,8 @@ struct ag_shared {
     struct ag_refusals refused; /* since the last report (refused.h) */
     uv_mutex_t proved_lock;
     struct ag_proofs proved; /* that the steward is not told yet (proved.h) */
+    uv_mutex_t failed_lock;
+    struct ag_failures failed; /* likewise (failed.h) */
 };
 
 /* what one uid holds; owned by the listener, which keeps it to its end; counted down by the workers */

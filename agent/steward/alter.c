@@ -70,6 +70,11 @@ static void say_key_state(const struct ag_regvalue *v, char *out, size_t size)
     snprintf(out, size, "%s", ag_key_state_name((enum ag_key_state)v->number));
 }
 
+static void say_rotation_state(const struct ag_regvalue *v, char *out, size_t size)
+{
+    snprintf(out, size, "%s", ag_rotation_state_name((enum ag_rotation_state)v->number));
+}
+
 static void say_antom_state(const struct ag_regvalue *v, char *out, size_t size)
 {
     snprintf(out, size, "%s", ag_antom_key_state_name((enum ag_antom_key_state)v->number));
@@ -143,6 +148,7 @@ static const struct said {
     {"profile", "quorum", "quorum", say_quorum},
     {"merchant_key", "state", "state", say_key_state},
     {"merchant_key", "key_version", "key_version in the header", say_number},
+    {"rotation", "state", "state", say_rotation_state},
     {"antom_key", "state", "state", say_antom_state},
     {"antom_key", "bits", "bits", say_number},
     {"antom_key", "spki", "fingerprint", say_fingerprint},
@@ -189,6 +195,8 @@ static uint64_t profile_of(const struct ag_regdiff *d)
         return ((const struct ag_row_grant *)d->row)->profile_id;
     if (strcmp(d->table, "merchant") == 0)
         return ((const struct ag_row_merchant *)d->row)->profile_id;
+    if (strcmp(d->table, "rotation") == 0)
+        return ((const struct ag_row_rotation *)d->row)->profile_id;
     return 0;
 }
 
@@ -202,6 +210,8 @@ static void name_row(const struct ag_alter *a, const struct ag_regdiff *d, char 
     else if (strcmp(d->table, "antom_key") == 0)
         snprintf(out, size, "%s Antom key %u", of,
                  ((const struct ag_row_antom_key *)d->row)->version);
+    else if (strcmp(d->table, "rotation") == 0)
+        snprintf(out, size, "%s rotation", of);
     else if (strcmp(d->table, "staff") == 0)
         snprintf(out, size, "uid %u", (unsigned)((const struct ag_row_staff *)d->row)->uid);
     else if (strcmp(d->table, "merchant") == 0)
@@ -252,6 +262,7 @@ static void on_diff(const struct ag_regdiff *d, void *ctx)
     struct ag_alter *a = ctx;
 
     hash_diff(a, d);
+    a->touched = true;
     note_demotion(a, d);
     if (a->profile_id == 0)
         a->profile_id = profile_of(d);

@@ -19,6 +19,7 @@ struct ag_alter {
     crypto_generichash_state hash;
     size_t line_count, left_out; /* left_out: lines beyond AG_ALTER_LINES_MAX */
     struct ag_alter_line lines[AG_ALTER_LINES_MAX];
+    bool touched;        /* it alters anything */
     uint64_t profile_id; /* that it alters something of; 0: none */
     bool demotes;        /* it takes staff roles from `demoted`, or all of him */
     uint32_t demoted;

@@ -5,6 +5,7 @@
 
 #include "agent/core/cryptoperiod.h"
 #include "agent/steward/attention.h"
+#include "agent/steward/rotation.h"
 
 #define MAIL_PATIENCE_MS (10 * 60 * 1000) /* a mail that waits longer is told */
 
@@ -71,6 +72,37 @@ static void tell_launched(struct ag_steward *st, struct antag_writer *w, const s
     }
 }
 
+/* Rotations that wait for a person, and those whose new key Antom refuses. */
+static void tell_rotations(struct ag_steward *st, struct antag_writer *w, const struct ag_book *b,
+                           int64_t now_ms)
+{
+    struct ag_conf conf;
+    struct ag_life life;
+
+    ag_conf_copy(st, &conf);
+    ag_life_init(&life, &conf, now_ms, 0);
+    for (size_t i = 0; i < b->rotation_count; i++) {
+        const struct ag_row_rotation *r = &b->rotations[i];
+        const struct ag_row_profile *p = ag_book_profile(b, r->profile_id);
+        struct ag_rotation_facts facts;
+        struct ag_wait wait = {.reason = ""};
+        char how[ANTAG_PROFILE_MAX + 40];
+
+        if (p == NULL || ag_rotation_is_over(r->state))
+            continue;
+        ag_rotation_facts(&life, r, false, &facts);
+        ag_rotation_wait(&facts, r->armed && !r->old_by_hand && !r->new_by_hand, &wait);
+        snprintf(how, sizeof how, "antomctl rotate status %s", p->name);
+        if (wait.who == AG_ACTS_STAFF)
+            tell(w, how, "the rotation of %s is %s: %s", p->name, ag_rotation_state_name(r->state),
+                 wait.reason);
+        snprintf(how, sizeof how, "antomctl rotate rollback %s", p->name);
+        if (r->failures > 0)
+            tell(w, how, "%llu failures were reported under the new key of %s",
+                 (unsigned long long)r->failures, p->name);
+    }
+}
+
 static void tell_mail(struct antag_writer *w, const struct ag_waiting *waiting, int64_t now_ms)
 {
     if (waiting->mail_queued > 0 && now_ms - waiting->mail_oldest_ms > MAIL_PATIENCE_MS)
@@ -99,8 +131,10 @@ void ag_attention_write(struct ag_steward *st, const struct ag_book *b, enum ag_
             "the registry (epoch %llu) is older than the record (epoch %llu): live profiles do not "
             "sign",
             (unsigned long long)b->epoch, (unsigned long long)b->behind);
-    if (b != NULL)
+    if (b != NULL) {
         tell_launched(st, w, b, now_ms);
+        tell_rotations(st, w, b, now_ms);
+    }
     if (stops > 0)
         tell(w, "antomctl doctor", "%zu stops hold and could not be recorded yet", stops);
     if (waiting.changes_open > 0)

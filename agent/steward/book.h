@@ -82,6 +82,10 @@ ANTAG_MUST_CHECK enum antag_err ag_book_need_key(const struct ag_book *b,
                                                  const struct ag_row_key **out,
                                                  struct antag_fault *fault);
 
+/* What is left of a removed profile of that name; id 0: there was none. Registry lock held. errors: REGISTRY, IO. */
+ANTAG_MUST_CHECK enum antag_err ag_gone_find(struct ag_registry *r, const char *profile,
+                                             struct ag_row_gone *out, struct antag_fault *fault);
+
 struct antag_slice ag_key_spki(const struct ag_row_key *k);
 struct antag_slice ag_antom_key_spki(const struct ag_row_antom_key *k);
 

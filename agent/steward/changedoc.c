@@ -46,8 +46,6 @@ static void write_request(struct antag_writer *w, const struct ag_task *op)
     antag_w_kv_str(w, "method", op->row->name);
     antag_w_key(w, "params");
     antag_params_write(&op->row->params, op->params, w);
-    if (op->made != NULL)
-        antag_w_kv_bin(w, "spki", (struct antag_slice){op->made->spki, op->made->spki_len});
     if (op->sealed_len > 0)
         antag_w_kv_bin(w, "sealed", (struct antag_slice){op->sealed, op->sealed_len});
 }
@@ -137,7 +135,6 @@ static bool read_fields(const msgpack_object *doc, struct ag_changedoc *out)
         return false;
     memcpy(out->base, base.p, base.len);
     out->uid = (uint32_t)uid;
-    (void)read_slice(doc, "spki", &out->spki);
     (void)read_slice(doc, "sealed", &out->sealed);
     (void)antag_object_text(doc, "profile", out->profile, sizeof out->profile);
     (void)antag_object_text(doc, "account", out->account, sizeof out->account);
@@ -175,20 +172,6 @@ void ag_changedoc_fini(struct ag_changedoc *d)
 
 /* ---- the operation */
 
-static enum antag_err take_spki(struct ag_task *op, struct antag_slice spki,
-                                struct antag_fault *fault)
-{
-    if (spki.len == 0)
-        return ANTAG_OK;
-    if (spki.len > sizeof op->made->spki)
-        return antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "a public key that is too long");
-    if ((op->made = calloc(1, sizeof *op->made)) == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
-    memcpy(op->made->spki, spki.p, spki.len);
-    op->made->spki_len = spki.len;
-    return ANTAG_OK;
-}
-
 enum antag_err ag_changedoc_task(const struct ag_row_change *row, uint8_t base[AG_ALTER_BASE_LEN],
                                  struct ag_task **out, struct antag_fault *fault)
 {
@@ -216,8 +199,6 @@ enum antag_err ag_changedoc_task(const struct ag_row_change *row, uint8_t base[A
         err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a change");
     if (err == ANTAG_OK)
         err = antag_params_parse(&op->row->params, false, doc.params, op->params, fault);
-    if (err == ANTAG_OK)
-        err = take_spki(op, doc.spki, fault);
     if (err == ANTAG_OK && doc.sealed.len > sizeof op->sealed)
         err = antag_fault_set(fault, ANTAG_ERR_REGISTRY, NULL, "a sealed token that is too long");
     if (err == ANTAG_OK && doc.sealed.len > 0) {

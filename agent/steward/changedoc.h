@@ -1,11 +1,11 @@
 /* changedoc: the document of a change: what is asked for, by whom, and what it would alter, as canonical MessagePack. Its
  * BLAKE2b-256 digest names the change, and approvals bind to it.
  *
- *   {v: 1, method, params, spki?, sealed?, profile?, summary, alters: [[what, was, is]], left_out, base, uid, account, host,
+ *   {v: 1, method, params, sealed?, profile?, summary, alters: [[what, was, is]], left_out, base, uid, account, host,
  *    opened_ms, holds_ms}
  *
- * params are written by antag_params_write, so equal requests have equal bytes; spki is a public key that came with the
- * request (in place of its memory file), sealed likewise a token; base is that of alter.h. */
+ * params are written by antag_params_write, so equal requests have equal bytes; sealed is a token that came with the request,
+ * in place of its memory file; base is that of alter.h. */
 #ifndef AG_STEWARD_CHANGEDOC_H
 #define AG_STEWARD_CHANGEDOC_H
 
@@ -18,7 +18,7 @@ struct ag_changedoc {
     const struct antag_staff_method_row *row;
     enum antag_staff_method which;
     const msgpack_object *params, *alters;
-    struct antag_slice spki, sealed;
+    struct antag_slice sealed;
     uint8_t base[AG_ALTER_BASE_LEN];
     uint32_t uid;
     char profile[ANTAG_PROFILE_MAX + 1], account[64], host[256];

@@ -7,18 +7,11 @@
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/steward/changes.h"
+#include "agent/steward/side.h"
 
 #define LOOK_AGAIN_MS 60000 /* clocks may be set */
 #define RETRY_MS      2000
 #define RETRY_MAX_MS  300000
-
-struct ag_changer {
-    uv_thread_t thread;
-    uv_mutex_t lock;
-    uv_cond_t wake, idle;
-    uint64_t kicks, passes; /* passes: kicks that are dealt with */
-    bool quit;
-};
 
 /* ---- looking */
 
@@ -206,101 +199,30 @@ static int64_t pass(struct ag_steward *st)
         ag_log_fault(AG_LOG_ERROR, "change.pass", &fault);
     if (applied)
         look_through_open(st);
-    return next_ms < wait_ms ? next_ms : wait_ms;
+    if (next_ms < wait_ms)
+        wait_ms = next_ms;
+    return wait_ms > 0 ? wait_ms : 1;
 }
 
 /* ---- the thread */
 
-static void run(void *ctx)
-{
-    struct ag_steward *st = ctx;
-    struct ag_changer *c = st->changer;
-
-    uv_mutex_lock(&c->lock);
-    while (!c->quit) {
-        uint64_t seen = c->kicks;
-        int64_t wait_ms;
-
-        uv_mutex_unlock(&c->lock);
-        wait_ms = pass(st);
-        uv_mutex_lock(&c->lock);
-        c->passes = seen;
-        uv_cond_broadcast(&c->idle);
-        if (!c->quit && c->kicks == seen)
-            (void)uv_cond_timedwait(&c->wake, &c->lock,
-                                    (uint64_t)(wait_ms > 0 ? wait_ms : 1) * 1000000);
-    }
-    uv_cond_broadcast(&c->idle);
-    uv_mutex_unlock(&c->lock);
-}
-
 enum antag_err ag_changer_start(struct ag_steward *st)
 {
-    struct ag_changer *c = calloc(1, sizeof *c);
-
-    if (c == NULL)
-        return ANTAG_ERR_NO_MEMORY;
-    uv_mutex_init(&c->lock);
-    uv_cond_init(&c->wake);
-    uv_cond_init(&c->idle);
-    st->changer = c;
-    if (uv_thread_create(&c->thread, run, st) == 0)
-        return ANTAG_OK;
-    st->changer = NULL;
-    uv_cond_destroy(&c->idle);
-    uv_cond_destroy(&c->wake);
-    uv_mutex_destroy(&c->lock);
-    free(c);
-    return ANTAG_ERR_NO_MEMORY;
-}
-
-/* Lock held. */
-static uint64_t kick(struct ag_changer *c)
-{
-    c->kicks++;
-    uv_cond_signal(&c->wake);
-    return c->kicks;
+    return ag_side_start(st, pass, &st->changer);
 }
 
 void ag_changer_kick(struct ag_steward *st)
 {
-    struct ag_changer *c = st->changer;
-
-    if (c == NULL)
-        return;
-    uv_mutex_lock(&c->lock);
-    (void)kick(c);
-    uv_mutex_unlock(&c->lock);
+    ag_side_kick(st->changer);
 }
 
 void ag_changer_settle(struct ag_steward *st, int64_t timeout_ms)
 {
-    struct ag_changer *c = st->changer;
-    int64_t until = ag_clock_mono_ms() + timeout_ms, left;
-    uint64_t mine;
-
-    uv_mutex_lock(&c->lock);
-    mine = kick(c);
-    while (!c->quit && c->passes < mine && (left = until - ag_clock_mono_ms()) > 0)
-        (void)uv_cond_timedwait(&c->idle, &c->lock, (uint64_t)left * 1000000);
-    uv_mutex_unlock(&c->lock);
+    ag_side_settle(st->changer, timeout_ms);
 }
 
 void ag_changer_join(struct ag_steward *st)
 {
-    struct ag_changer *c = st->changer;
-
-    if (c == NULL)
-        return;
-    uv_mutex_lock(&c->lock);
-    c->quit = true;
-    uv_cond_signal(&c->wake);
-    uv_cond_broadcast(&c->idle);
-    uv_mutex_unlock(&c->lock);
-    uv_thread_join(&c->thread);
-    uv_cond_destroy(&c->idle);
-    uv_cond_destroy(&c->wake);
-    uv_mutex_destroy(&c->lock);
-    free(c);
+    ag_side_join(st->changer);
     st->changer = NULL;
 }

@@ -127,7 +127,7 @@ bool ag_change_is_due(const struct ag_txn *t, const struct ag_task *op, const st
         return false;
     case ANTAG_GUARD_PROFILE:
         p = ag_book_profile(t->book, a->profile_id);
-        return p != NULL && p->launched;
+        return p != NULL ? p->launched : a->touched && ag_any_launched(t->book);
     case ANTAG_GUARD_AGENT:
         return ag_any_launched(t->book);
     case ANTAG_GUARD_ALWAYS:
@@ -153,7 +153,7 @@ static bool asks_the_same(const struct ag_row_change *a, const struct ag_row_cha
     if (strcmp(a->method, b->method) == 0 && ag_changedoc_read(a, &x, NULL) == ANTAG_OK) {
         if (ag_changedoc_read(b, &y, NULL) == ANTAG_OK)
             same = memcmp(x.base, y.base, sizeof x.base) == 0 &&
-                   antag_slice_equal(x.spki, y.spki) && msgpack_object_equal(*x.params, *y.params);
+                   msgpack_object_equal(*x.params, *y.params);
         ag_changedoc_fini(&y);
         ag_changedoc_fini(&x);
     }

@@ -3,6 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static void take_freeze(struct ag_life *l, const struct ag_conf *c)
+{
+    struct ag_freezes all;
+    const struct ag_freeze *on = NULL;
+
+    if (ag_freezes_parse(antag_slice_of(c->rotation_freeze), &all, NULL) == ANTAG_OK)
+        on = ag_freezes_at(&all, l->now_ms); /* the configuration is not taken when it is wrong */
+    l->freeze = on == NULL ? (struct ag_freeze){0} : *on;
+}
+
 void ag_life_init(struct ag_life *l, const struct ag_conf *c, int64_t now_ms, int64_t observed_ms)
 {
     l->now_ms = now_ms;
@@ -10,6 +20,7 @@ void ag_life_init(struct ag_life *l, const struct ag_conf *c, int64_t now_ms, in
     l->watch_window_ms = c->keys_watch_window_ms;
     l->destroy_wait_ms = c->keys_destroy_wait_ms;
     l->antom_overlap_ms = c->keys_antom_overlap_ms;
+    take_freeze(l, c);
 }
 
 /* Observed time never goes back, but a row may have been written with a newer count than was stored. */

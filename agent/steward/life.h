@@ -3,6 +3,7 @@
 #ifndef AG_STEWARD_LIFE_H
 #define AG_STEWARD_LIFE_H
 
+#include "agent/core/freeze.h"
 #include "agent/lib/conf.h"
 #include "agent/steward/book.h"
 
@@ -11,6 +12,7 @@ struct ag_life {
     int64_t now_ms;      /* UTC */
     int64_t observed_ms; /* running time observed on this registry */
     int64_t watch_window_ms, destroy_wait_ms, antom_overlap_ms;
+    struct ag_freeze freeze; /* that is on; name "": none is */
 };
 void ag_life_init(struct ag_life *l, const struct ag_conf *c, int64_t now_ms, int64_t observed_ms);
 

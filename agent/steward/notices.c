@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/core/keylife_internal.h"
 #include "agent/steward/changes.h"
 #include "agent/steward/outbox.h"
+#include "agent/steward/rotation.h"
 #include "proto/staff_methods.h"
 
 #define ALTERS_SHOWN 8
@@ -323,6 +325,64 @@ enum antag_err ag_notice_due(struct ag_txn *t, const char *profile, uint32_t ver
     add(n, "key", "version %u", version);
     add_time(n, "end", end_ms);
     snprintf(words, sizeof words, "key generate %s", profile);
+    ag_outbox_command(t->st, n->command, words);
+    n->m.command = n->command;
+    err = mail_all(t, n, is_anybody, NULL, fault);
+    free(n);
+    return err;
+}
+
+static void add_rotation_keys(const struct ag_txn *t, struct notice *n,
+                              const struct ag_row_rotation *row)
+{
+    const struct ag_row_key *old_key = ag_book_key(t->book, row->old_key_id);
+    const struct ag_row_key *new_key = ag_book_key(t->book, row->new_key_id);
+    char fingerprint[65];
+
+    if (old_key != NULL)
+        add(n, "old key", "version %u", old_key->version);
+    if (new_key == NULL)
+        return;
+    ag_keyform_fingerprint(ag_key_spki(new_key), fingerprint);
+    add(n, "new key", "version %u, SHA-256 %s", new_key->version, fingerprint);
+}
+
+enum antag_err ag_notice_rotation(struct ag_txn *t, const struct ag_row_rotation *row,
+                                  struct ag_actor by, const char *what, struct antag_fault *fault)
+{
+    const struct ag_row_profile *p = ag_book_profile(t->book, row->profile_id);
+    struct notice *n = make(fault);
+    struct ag_rotation_facts facts;
+    struct ag_wait wait = {.reason = ""};
+    char words[ANTAG_PROFILE_MAX + 20];
+    enum antag_err err;
+
+    if (n == NULL)
+        return ANTAG_ERR_NO_MEMORY;
+    ag_rotation_facts(&t->life, row, false, &facts);
+    ag_rotation_wait(&facts, row->armed, &wait);
+    snprintf(n->subject, sizeof n->subject, "antom-agent: rotation of %s %s",
+             p == NULL ? "?" : p->name, what);
+    snprintf(n->lead, sizeof n->lead, "A rotation of the signing key of %s is %s: %s.",
+             p == NULL ? "?" : p->name, ag_rotation_state_name(row->state),
+             ag_rotation_state_text(row->state));
+    add(n, "rotation", "%llu", (unsigned long long)row->id);
+    add_rotation_keys(t, n, row);
+    if (by.by_agent)
+        add(n, "by", "the agent");
+    else
+        add(n, "by", "uid %u", (unsigned)by.uid);
+    add_time(n, "at", t->life.now_ms);
+    if (row->old_probe != AG_PROBE_NONE || row->new_probe != AG_PROBE_NONE)
+        add(n, "Antom", "old key: %s, new key: %s", ag_probe_outcome_name(row->old_probe),
+            ag_probe_outcome_name(row->new_probe));
+    if (row->reason[0] != '\0')
+        add(n, "reason", "%s", row->reason);
+    if (!ag_rotation_is_over(row->state)) {
+        add(n, "waits for", "%s", wait.reason);
+        add(n, "who", "%s", ag_actor_name(wait.who));
+    }
+    snprintf(words, sizeof words, "rotate status %s", p == NULL ? "" : p->name);
     ag_outbox_command(t->st, n->command, words);
     n->m.command = n->command;
     err = mail_all(t, n, is_anybody, NULL, fault);

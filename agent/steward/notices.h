@@ -21,6 +21,12 @@ ANTAG_MUST_CHECK enum antag_err ag_notice_stopped(struct ag_txn *t, const char *
 ANTAG_MUST_CHECK enum antag_err ag_notice_due(struct ag_txn *t, const char *profile,
                                               uint32_t version, int64_t end_ms,
                                               struct antag_fault *fault);
+/* To all staff: a step of a rotation, or what a probe found. what: "is submitted"; with what it waits for and the
+ * command that shows it. */
+ANTAG_MUST_CHECK enum antag_err ag_notice_rotation(struct ag_txn *t,
+                                                   const struct ag_row_rotation *row,
+                                                   struct ag_actor by, const char *what,
+                                                   struct antag_fault *fault);
 /* To all staff: an approver used one of his recovery codes. */
 ANTAG_MUST_CHECK enum antag_err ag_notice_recovery(struct ag_txn *t,
                                                    const struct ag_row_change *row, uint32_t uid,

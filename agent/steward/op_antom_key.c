@@ -5,35 +5,14 @@
 
 #include <openssl/evp.h>
 
+#include "agent/steward/alter.h"
 #include "agent/steward/deeds.h"
 #include "agent/steward/notices.h"
 #include "agent/steward/render.h"
+#include "agent/steward/rotation.h"
 #include "agent/steward/rules.h"
 
-/* The new row, and the active one that it supersedes. */
-static enum antag_err put_rows(struct ag_txn *t, struct ag_row_profile *profile,
-                               struct ag_row_antom_key *row, struct antag_fault *fault)
-{
-    struct ag_registry *reg = t->st->reg;
-    const struct ag_row_antom_key *active = ag_book_active_antom_key(t->book, profile->id);
-    struct ag_row_antom_key old;
-    enum antag_err err;
-
-    if ((err = ag_txn_write(t, fault)) != ANTAG_OK)
-        return err;
-    if (active != NULL) {
-        old = *active;
-        if ((err = ag_life_antom_step(&t->life, &old, AG_ANTOMEV_SUPERSEDE, fault)) != ANTAG_OK)
-            return err;
-        if ((err = ag_registry_put_antom_key(reg, &old, fault)) != ANTAG_OK)
-            return err;
-    }
-    if ((err = ag_registry_put_profile(reg, profile, fault)) != ANTAG_OK)
-        return err;
-    return ag_registry_put_antom_key(reg, row, fault);
-}
-
-/* Staged, then started: before launch there is nobody to wait for. */
+/* Staged. */
 static enum antag_err make_row(const struct ag_txn *t, struct ag_row_profile *profile,
                                const struct ag_keyring_made *made, struct ag_row_antom_key *row,
                                struct antag_fault *fault)
@@ -53,10 +32,11 @@ static enum antag_err make_row(const struct ag_txn *t, struct ag_row_profile *pr
     row->profile_id = profile->id;
     row->version = profile->next_antom_version++;
     row->state = AG_ANTOM_KEY_STAGED;
-    row->created_at_ms = t->life.now_ms;
+    row->created_at_ms = row->state_at_ms = t->life.now_ms;
+    row->state_observed_ms = t->life.observed_ms;
     row->spki_len = made->spki_len;
     memcpy(row->spki, made->spki, made->spki_len);
-    return ag_life_antom_step(&t->life, row, AG_ANTOMEV_START, fault);
+    return ANTAG_OK;
 }
 
 /* Is there such a profile? Before an opener is started for it. */
@@ -80,8 +60,6 @@ static enum antag_err read_key(struct ag_steward *st, struct ag_task *op, struct
 
     if ((err = check_profile(st, p->profile.v, fault)) != ANTAG_OK)
         return err;
-    if (op->made != NULL) /* of an approved change: it was read when that was opened */
-        return ANTAG_OK;
     if ((op->made = calloc(1, sizeof *op->made)) == NULL)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
     return ag_opener_ask(st, "soft", "public", NULL, op->files, op->file_count, op->made, fault);
@@ -105,14 +83,57 @@ static enum antag_err add(struct ag_txn *t, struct ag_task *op, struct antag_wri
     profile = *found;
     if ((err = make_row(t, &profile, op->made, &row, fault)) != ANTAG_OK)
         return err;
-    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile.name, 0, "version %u", row.version);
-    if ((err = put_rows(t, &profile, &row, fault)) != ANTAG_OK)
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile.name, 0, "version %u%s", row.version,
+                profile.launched ? ", staged" : "");
+    /* before launch there is nobody to wait for */
+    err = profile.launched ? ag_txn_write(t, fault) : ag_antom_key_start(t, &row, fault);
+    if (err != ANTAG_OK || (err = ag_registry_put_profile(t->st->reg, &profile, fault)) != ANTAG_OK)
         return err;
     ag_render_antom_key(w, t->book, &t->life, &row, warning);
-    return ANTAG_OK;
+    return ag_registry_put_antom_key(t->st->reg, &row, fault);
 }
 
 AG_DEED(antom_key_add, .prepare = read_key, .act = add)
+
+static enum antag_err need_version(struct ag_txn *t, const struct antag_key_params *p,
+                                   const struct ag_row_profile **profile,
+                                   struct ag_row_antom_key *out, struct antag_fault *fault)
+{
+    const struct ag_row_antom_key *k;
+    enum antag_err err = ag_book_need_profile(t->book, p->profile.v, profile, fault);
+
+    if (err != ANTAG_OK)
+        return err;
+    if ((k = ag_book_antom_version(t->book, (*profile)->id, p->version.v)) == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
+                               "%s has no Antom key version %llu; `antomctl antom-key list` shows "
+                               "them",
+                               (*profile)->name, (unsigned long long)p->version.v);
+    *out = *k;
+    return ANTAG_OK;
+}
+
+static enum antag_err activate(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                               struct antag_fault *fault)
+{
+    const struct ag_row_profile *profile = NULL;
+    struct ag_row_antom_key row;
+    char fingerprint[65], text[80];
+    enum antag_err err;
+
+    if ((err = need_version(t, op->params, &profile, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "version %u", row.version);
+    if ((err = ag_antom_key_start(t, &row, fault)) != ANTAG_OK)
+        return err;
+    ag_keyform_fingerprint(ag_antom_key_spki(&row), fingerprint);
+    snprintf(text, sizeof text, "SHA-256 %s", fingerprint);
+    ag_alter_note(t, "fingerprint", "", text);
+    ag_render_antom_key(w, t->book, &t->life, &row, NULL);
+    return ag_registry_put_antom_key(t->st->reg, &row, fault);
+}
+
+AG_DEED(antom_key_activate, .act = activate)
 
 enum antag_err ag_op_antom_key_list(struct ag_steward *st, struct ag_task *op,
                                     struct antag_writer *w, struct antag_fault *fault)
@@ -143,20 +164,12 @@ out:
 static enum antag_err revoke_key(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
                                  struct antag_fault *fault)
 {
-    const struct antag_key_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
-    const struct ag_row_antom_key *k;
     struct ag_row_antom_key row;
     enum antag_err err;
 
-    if ((err = ag_book_need_profile(t->book, p->profile.v, &profile, fault)) != ANTAG_OK)
+    if ((err = need_version(t, op->params, &profile, &row, fault)) != ANTAG_OK)
         return err;
-    if ((k = ag_book_antom_version(t->book, profile->id, p->version.v)) == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_NOT_FOUND, "version",
-                               "%s has no Antom key version %llu; `antomctl antom-key list` shows "
-                               "them",
-                               profile->name, (unsigned long long)p->version.v);
-    row = *k;
     if ((err = ag_life_antom_step(&t->life, &row, AG_ANTOMEV_REVOKE, fault)) != ANTAG_OK)
         return err;
     ag_txn_deed(t, ag_task_actor(op), op->row->name, profile->name, 0, "version %u", row.version);

@@ -90,6 +90,7 @@ static enum antag_err put_profiles(struct ag_steward *st, const struct ag_row_ap
                                    struct antag_fault *fault)
 {
     static const enum ag_env envs[] = {AG_ENV_SANDBOX, AG_ENV_LIVE};
+    struct ag_row_gone gone;
     enum antag_err err = ANTAG_OK;
 
     for (size_t i = 0; i < 2 && err == ANTAG_OK; i++) {
@@ -103,6 +104,12 @@ static enum antag_err put_profiles(struct ag_steward *st, const struct ag_row_ap
         };
 
         snprintf(p.name, sizeof p.name, "%s/%s", app->name, ag_env_name(envs[i]));
+        if ((err = ag_gone_find(st->reg, p.name, &gone, fault)) != ANTAG_OK)
+            break;
+        if (gone.id != 0) {
+            p.next_key_version = gone.next_key_version;
+            p.next_antom_version = gone.next_antom_version;
+        }
         err = ag_registry_put_profile(st->reg, &p, fault);
     }
     return err;

@@ -5,6 +5,7 @@
 #include "agent/lib/log.h"
 #include "agent/steward/deeds.h"
 #include "agent/steward/render.h"
+#include "agent/steward/rotation.h"
 #include "agent/steward/rules.h"
 
 /* ---- reading */
@@ -119,36 +120,19 @@ out:
 
 /* ---- changing; each step commits, then front and keepers follow */
 
-/* The keeper must hold the key, tested, before it may be made to sign. Not under the registry's lock. */
-static enum antag_err make_ready(struct ag_steward *st, const struct ag_row_profile *profile,
-                                 const struct ag_row_key *k, struct antag_fault *fault)
-{
-    struct ag_keyring_params p;
-    struct antag_fault said;
-    enum antag_err err;
-
-    if ((err = ag_keeper_check(st, k->keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
-        return err;
-    if (ag_keeper_holds(st, k->keyring, k->id))
-        return ANTAG_OK;
-    ag_keyring_params_of(profile, k, AG_USE_NONE, &p);
-    err = ag_keeper_call(st, k->keyring, "load", &p, AG_WAIT_KEEPER_MS, &said);
-    if (err != ANTAG_OK)
-        return antag_fault_set(fault, err, NULL,
-                               "keyring \"%s\" cannot use %s version %u, nothing was changed: %s",
-                               k->keyring, profile->name, k->version, antag_fault_text(&said));
-    ag_keeper_learned(st, k->keyring, k->id);
-    return ANTAG_OK;
-}
-
 /* The rows as they will be, first the one that stops: never two active ones, not even within the transaction.
  * has_old: there is such a one. */
 static enum antag_err step(const struct ag_txn *t, const struct ag_task *op, struct ag_row_key *row,
                            struct ag_row_key *old, bool *has_old, struct antag_fault *fault)
 {
+    const struct ag_row_profile *p = ag_book_profile(t->book, row->profile_id);
+    enum antag_err err;
+
     *has_old = false;
     if (op->which == ANTAG_STAFF_key_resume)
         return ag_life_step(&t->life, t->book, row, AG_KEYEV_RESUME, true, NULL, fault);
+    if (p != NULL && (err = ag_rotation_none_open(t->book, p, fault)) != ANTAG_OK)
+        return err;
     return ag_life_activate(&t->life, t->book, row, true, old, has_old, fault);
 }
 
@@ -176,7 +160,7 @@ static enum antag_err prepare(struct ag_steward *st, struct ag_task *op, struct 
     ag_txn_end(&t);
     if (err != ANTAG_OK || (row.state == AG_KEY_SUSPENDED && row.suspended_from == AG_KEY_RETIRED))
         return err;
-    return make_ready(st, &of, &row, fault);
+    return ag_key_make_ready(st, &of, &row, fault);
 }
 
 static enum antag_err act(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,

@@ -36,25 +36,6 @@ AG_DEED(key_destroy, .act = end, .answer = ag_deed_answer_key, .keys = true)
 
 /* ---- compromised: stopped at once, marked when that is approved, and somebody has to take its place */
 
-/* Another operation with the same parameters, as a part of this one. */
-static enum antag_err do_part(struct ag_steward *st, const struct ag_task *op,
-                              enum antag_staff_method which, void *params,
-                              struct antag_fault *fault)
-{
-    struct ag_task *part = ag_task_blank(op->uid);
-    enum antag_err err;
-
-    if (part == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for an operation");
-    part->which = which;
-    part->row = antag_staff_method_row(which);
-    part->params = params;
-    err = ag_task_do(st, part, fault);
-    part->params = NULL; /* not its own */
-    ag_task_free(part);
-    return err;
-}
-
 struct standing {
     bool stopped, successor;
 };
@@ -101,10 +82,11 @@ static enum antag_err stop_and_succeed(struct ag_steward *st, struct ag_task *op
         return ANTAG_OK;
     if ((err = look(st, p, &is, fault)) != ANTAG_OK)
         return err;
-    if (!is.stopped && (err = do_part(st, op, ANTAG_STAFF_key_suspend, &stop, fault)) != ANTAG_OK)
+    if (!is.stopped &&
+        (err = ag_task_do_part(st, op, ANTAG_STAFF_key_suspend, &stop, fault)) != ANTAG_OK)
         return err;
     if (!is.successor)
-        err = do_part(st, op, ANTAG_STAFF_key_generate, &made, fault);
+        err = ag_task_do_part(st, op, ANTAG_STAFF_key_generate, &made, fault);
     return err;
 }
 

@@ -16,14 +16,17 @@ static const unsigned lane_threads[LANE_COUNT] = {
 
 /* what is not named here is quick */
 static const enum lane lanes[ANTAG_STAFF_METHOD_COUNT] = {
-    [ANTAG_STAFF_key_suspend] = LANE_STOP,    [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
-    [ANTAG_STAFF_grant_remove] = LANE_STOP,   [ANTAG_STAFF_lock] = LANE_STOP,
-    [ANTAG_STAFF_staff_remove] = LANE_STOP,   [ANTAG_STAFF_merchant_suspend] = LANE_STOP,
-    [ANTAG_STAFF_key_generate] = LANE_LONG,   [ANTAG_STAFF_key_import] = LANE_LONG,
-    [ANTAG_STAFF_antom_key_add] = LANE_LONG,  [ANTAG_STAFF_unlock] = LANE_LONG,
-    [ANTAG_STAFF_change_approve] = LANE_LONG, [ANTAG_STAFF_change_code] = LANE_LONG,
-    [ANTAG_STAFF_key_activate] = LANE_LONG,   [ANTAG_STAFF_key_resume] = LANE_LONG,
-    [ANTAG_STAFF_key_compromise] = LANE_LONG,
+    [ANTAG_STAFF_key_suspend] = LANE_STOP,     [ANTAG_STAFF_antom_key_revoke] = LANE_STOP,
+    [ANTAG_STAFF_grant_remove] = LANE_STOP,    [ANTAG_STAFF_lock] = LANE_STOP,
+    [ANTAG_STAFF_staff_remove] = LANE_STOP,    [ANTAG_STAFF_merchant_suspend] = LANE_STOP,
+    [ANTAG_STAFF_key_generate] = LANE_LONG,    [ANTAG_STAFF_key_import] = LANE_LONG,
+    [ANTAG_STAFF_antom_key_add] = LANE_LONG,   [ANTAG_STAFF_unlock] = LANE_LONG,
+    [ANTAG_STAFF_change_approve] = LANE_LONG,  [ANTAG_STAFF_change_code] = LANE_LONG,
+    [ANTAG_STAFF_key_activate] = LANE_LONG,    [ANTAG_STAFF_key_resume] = LANE_LONG,
+    [ANTAG_STAFF_key_compromise] = LANE_LONG,  [ANTAG_STAFF_rotate_rollback] = LANE_STOP,
+    [ANTAG_STAFF_rotate_start] = LANE_LONG,    [ANTAG_STAFF_rotate_probe] = LANE_LONG,
+    [ANTAG_STAFF_rotate_activate] = LANE_LONG, [ANTAG_STAFF_rotate_call] = LANE_LONG,
+    [ANTAG_STAFF_rotate_cancel] = LANE_LONG,
 };
 
 typedef enum antag_err op_fn(struct ag_steward *st, struct ag_task *op, struct antag_writer *w,
@@ -264,6 +267,24 @@ void ag_task_run(struct ag_steward *st, struct ag_task *op)
 enum antag_err ag_task_do(struct ag_steward *st, struct ag_task *op, struct antag_fault *fault)
 {
     return handlers[op->which](st, op, &op->answer, fault);
+}
+
+enum antag_err ag_task_do_part(struct ag_steward *st, const struct ag_task *op,
+                               enum antag_staff_method which, void *params,
+                               struct antag_fault *fault)
+{
+    struct ag_task *part = ag_task_blank(op->uid);
+    enum antag_err err;
+
+    if (part == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for an operation");
+    part->which = which;
+    part->row = antag_staff_method_row(which);
+    part->params = params;
+    err = ag_task_do(st, part, fault);
+    part->params = NULL; /* not its own */
+    ag_task_free(part);
+    return err;
 }
 
 /* ---- threads */

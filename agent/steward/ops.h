@@ -86,5 +86,9 @@ void ag_task_run(struct ag_steward *st, struct ag_task *op);
 /* Runs one for its effect: no answer is made. On a thread that may wait. */
 ANTAG_MUST_CHECK enum antag_err ag_task_do(struct ag_steward *st, struct ag_task *op,
                                            struct antag_fault *fault);
+/* Another operation as a part of this one, by the same user; params: struct of that method's, borrowed. */
+ANTAG_MUST_CHECK enum antag_err ag_task_do_part(struct ag_steward *st, const struct ag_task *op,
+                                                enum antag_staff_method which, void *params,
+                                                struct antag_fault *fault);
 
 #endif

@@ -6,6 +6,7 @@
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/steward/outbox.h"
+#include "agent/steward/rotation.h"
 #include "agent/steward/steward.h"
 
 /* ---- channels; loop thread */
@@ -34,6 +35,17 @@ static void take_proof(struct ag_steward *st, const struct antag_message *m)
         ag_log_fault(AG_LOG_WARN, "front.proved", &fault);
 }
 
+static void take_failure(struct ag_steward *st, const struct antag_message *m)
+{
+    struct antag_fault fault = {0};
+    struct ag_failure one;
+
+    if (ag_failure_parse(&m->params, &one, &fault) == ANTAG_OK)
+        ag_failures_take(st, &one);
+    else
+        ag_log_fault(AG_LOG_WARN, "front.failed", &fault);
+}
+
 /* Neither front nor keepers ask the steward for anything; the front tells what it refused. */
 static void on_message(struct ag_chan *c, const struct antag_message *m, struct ag_fds *fds,
                        void *ctx)
@@ -51,6 +63,8 @@ static void on_message(struct ag_chan *c, const struct antag_message *m, struct 
             take_refusals(st, m);
         else if (front && antag_slice_is(m->name, "proved"))
             take_proof(st, m);
+        else if (front && antag_slice_is(m->name, "failed"))
+            take_failure(st, m);
         return;
     }
     if (m->shape != ANTAG_REQUEST)
@@ -411,4 +425,25 @@ void ag_keyring_params_of(const struct ag_row_profile *p, const struct ag_row_ke
         .spki = ag_key_spki(k),
         .sealed = {k->sealed, k->sealed_len},
     };
+}
+
+enum antag_err ag_key_make_ready(struct ag_steward *st, const struct ag_row_profile *profile,
+                                 const struct ag_row_key *k, struct antag_fault *fault)
+{
+    struct ag_keyring_params p;
+    struct antag_fault said;
+    enum antag_err err;
+
+    if ((err = ag_keeper_check(st, k->keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
+        return err;
+    if (ag_keeper_holds(st, k->keyring, k->id))
+        return ANTAG_OK;
+    ag_keyring_params_of(profile, k, AG_USE_NONE, &p);
+    err = ag_keeper_call(st, k->keyring, "load", &p, AG_WAIT_KEEPER_MS, &said);
+    if (err != ANTAG_OK)
+        return antag_fault_set(fault, err, NULL,
+                               "keyring \"%s\" cannot use %s version %u, nothing was changed: %s",
+                               k->keyring, profile->name, k->version, antag_fault_text(&said));
+    ag_keeper_learned(st, k->keyring, k->id);
+    return ANTAG_OK;
 }

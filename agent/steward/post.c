@@ -8,18 +8,12 @@
 #include "agent/lib/edges/mailing.h"
 #include "agent/lib/log.h"
 #include "agent/steward/outbox_internal.h"
+#include "agent/steward/side.h"
 
 #define READ_AGAIN_MS    15000 /* when the registry could not be read */
 #define NO_COURIER_MS    500
 #define COURIER_EXTRA_MS 10000 /* that its answer may take beyond the mail server's time */
 #define HEADERS_MAX      600
-
-struct ag_outbox {
-    uv_thread_t thread;
-    uv_mutex_t lock;
-    uv_cond_t wake;
-    bool kicked, again, quit;
-};
 
 /* ---- one mail */
 
@@ -257,88 +251,31 @@ static void make_all_due(struct ag_steward *st)
     ag_txn_end(&t);
 }
 
-static void run(void *ctx)
+static int64_t pass(struct ag_steward *st)
 {
-    struct ag_steward *st = ctx;
-    struct ag_outbox *o = st->outbox;
-
-    uv_mutex_lock(&o->lock);
-    while (!o->quit) {
-        int64_t wait_ms;
-        bool again = o->again;
-
-        o->kicked = o->again = false;
-        uv_mutex_unlock(&o->lock);
-        if (again)
-            make_all_due(st);
-        wait_ms = send_one(st);
-        uv_mutex_lock(&o->lock);
-        if (o->quit || o->kicked || wait_ms == 0)
-            continue;
-        if (wait_ms < 0)
-            uv_cond_wait(&o->wake, &o->lock);
-        else
-            (void)uv_cond_timedwait(&o->wake, &o->lock, (uint64_t)wait_ms * 1000000);
-    }
-    uv_mutex_unlock(&o->lock);
+    if (atomic_exchange(&st->mail_again, false))
+        make_all_due(st);
+    return send_one(st);
 }
 
 enum antag_err ag_outbox_start(struct ag_steward *st)
 {
-    struct ag_outbox *o = calloc(1, sizeof *o);
-
-    if (o == NULL)
-        return ANTAG_ERR_NO_MEMORY;
-    uv_mutex_init(&o->lock);
-    uv_cond_init(&o->wake);
-    st->outbox = o;
-    if (uv_thread_create(&o->thread, run, st) != 0) {
-        uv_mutex_destroy(&o->lock);
-        uv_cond_destroy(&o->wake);
-        free(o);
-        st->outbox = NULL;
-        return ANTAG_ERR_NO_MEMORY;
-    }
-    return ANTAG_OK;
+    return ag_side_start(st, pass, &st->outbox);
 }
 
 void ag_outbox_kick(struct ag_steward *st)
 {
-    struct ag_outbox *o = st->outbox;
-
-    if (o == NULL)
-        return;
-    uv_mutex_lock(&o->lock);
-    o->kicked = true;
-    uv_cond_signal(&o->wake);
-    uv_mutex_unlock(&o->lock);
+    ag_side_kick(st->outbox);
 }
 
 void ag_outbox_again(struct ag_steward *st)
 {
-    struct ag_outbox *o = st->outbox;
-
-    if (o == NULL)
-        return;
-    uv_mutex_lock(&o->lock);
-    o->kicked = o->again = true;
-    uv_cond_signal(&o->wake);
-    uv_mutex_unlock(&o->lock);
+    atomic_store(&st->mail_again, true);
+    ag_side_kick(st->outbox);
 }
 
 void ag_outbox_join(struct ag_steward *st)
 {
-    struct ag_outbox *o = st->outbox;
-
-    if (o == NULL)
-        return;
-    uv_mutex_lock(&o->lock);
-    o->quit = true;
-    uv_cond_signal(&o->wake);
-    uv_mutex_unlock(&o->lock);
-    uv_thread_join(&o->thread);
-    uv_mutex_destroy(&o->lock);
-    uv_cond_destroy(&o->wake);
-    free(o);
+    ag_side_join(st->outbox);
     st->outbox = NULL;
 }

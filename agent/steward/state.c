@@ -4,7 +4,7 @@
 
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
-#include "agent/steward/steward.h"
+#include "agent/steward/rotation.h"
 
 /* Lock held. */
 static void set_state(struct ag_steward *st, enum ag_agent_state state, const char *reason)
@@ -160,6 +160,7 @@ static void remember_staff(struct ag_steward *st, const struct ag_book *b)
 void ag_book_publish(struct ag_steward *st, struct ag_book *b)
 {
     struct ag_book *old;
+    bool waits;
 
     uv_mutex_lock(&st->lock);
     old = st->book;
@@ -168,8 +169,11 @@ void ag_book_publish(struct ag_steward *st, struct ag_book *b)
         b->holders = 1;
         remember_staff(st, b);
     }
+    waits = b != NULL && b->rotation_count > 0;
     uv_mutex_unlock(&st->lock);
     ag_book_release(st, old);
+    if (waits)
+        ag_prober_kick(st, false);
 }
 
 unsigned ag_enrolled_roles(struct ag_steward *st, uint32_t uid, bool *known)

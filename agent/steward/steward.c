@@ -1,6 +1,7 @@
 /* steward: the role: its control channel, its threads, its end. */
 #include "agent/steward/steward.h"
 #include "agent/steward/changes.h"
+#include "agent/steward/rotation.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     st->started = true;
     if ((err = ag_pool_start(st, ag_staffsock_answer, st)) != ANTAG_OK ||
         (err = ag_outbox_start(st)) != ANTAG_OK || (err = ag_changer_start(st)) != ANTAG_OK ||
-        (err = ag_driver_start(st)) != ANTAG_OK ||
+        (err = ag_prober_start(st)) != ANTAG_OK || (err = ag_driver_start(st)) != ANTAG_OK ||
         (err = ag_staffsock_start(st, start->listen_fd)) != ANTAG_OK) {
         fail(st, "steward.start", err);
         return;
@@ -225,6 +226,7 @@ static bool join_threads(struct ag_steward *st, int64_t until_ms)
     ag_loop_run_tasks(st);
     ag_driver_join(st);
     ag_changer_join(st);
+    ag_prober_join(st);
     ag_outbox_join(st);
     return true;
 }
@@ -276,6 +278,7 @@ int ag_steward_main(void)
 
     uv_mutex_init(&steward.lock);
     uv_mutex_init(&steward.reg_lock);
+    uv_mutex_init(&steward.probe_lock);
     uv_cond_init(&steward.changed);
     return ag_role_run(AG_ROLE_steward, &ops, &steward);
 }

@@ -13,6 +13,7 @@
 
 #include <uv.h>
 
+#include "agent/lib/edges/failures.h"
 #include "agent/lib/edges/keyring.h"
 #include "agent/lib/edges/proofs.h"
 #include "agent/lib/edges/refusals.h"
@@ -24,8 +25,7 @@
 
 struct ag_driver;
 struct ag_record;
-struct ag_outbox;
-struct ag_changer;
+struct ag_side;
 struct ag_alter;
 struct ag_task;
 struct ag_opener_session;
@@ -144,7 +144,8 @@ struct ag_steward {
     struct ag_refusals refused; /* that are not in the record yet (refusals.c) */
     int64_t refused_at_ms;      /* monotonic: not before then */
     struct ag_waiting waiting;
-    struct ag_proofs proved; /* that the registry does not know yet (proofs.c) */
+    struct ag_failures failures; /* that no rotation's row has yet (prober.c) */
+    struct ag_proofs proved;     /* that the registry does not know yet (proofs.c) */
     struct ag_loop_task *tasks;
     uint64_t kicks;                 /* passes of the driver that were asked for */
     uint64_t passes;                /* `kicks` as it was when the last finished pass began */
@@ -154,15 +155,17 @@ struct ag_steward {
     enum ag_agent_state front_told; /* state the present front acknowledged */
     bool quit;
 
+    uv_mutex_t probe_lock; /* held while Antom is asked; before all other locks */
     uv_mutex_t reg_lock;
     struct ag_registry *reg;  /* NULL: closed */
     struct ag_record *record; /* opened and closed with it */
     uint64_t era;             /* counts openings */
     int64_t observed_base_ms, observed_mono_ms;
 
-    struct ag_driver *driver; /* started with the role */
-    struct ag_outbox *outbox;
-    struct ag_changer *changer;
+    struct ag_driver *driver;                  /* started with the role */
+    struct ag_side *outbox, *changer, *prober; /* side.h */
+    atomic_bool mail_again;                    /* what waits is due now */
+    atomic_bool probe_now; /* Antom is asked now, though the last time is not long ago */
     struct ag_pool *pool;
     struct ag_staffsock *sock;
 };
@@ -258,6 +261,12 @@ ANTAG_MUST_CHECK enum antag_err ag_keeper_call(struct ag_steward *st, const char
                                                const char *method,
                                                const struct ag_keyring_params *p,
                                                int64_t timeout_ms, struct antag_fault *fault);
+/* The keeper must hold the key, tested, before it may be made to sign: loads it where it is not. Not under the
+ * registry's lock. errors: NOT_FOUND, BACKEND, and what its keeper says. */
+ANTAG_MUST_CHECK enum antag_err ag_key_make_ready(struct ag_steward *st,
+                                                  const struct ag_row_profile *profile,
+                                                  const struct ag_row_key *k,
+                                                  struct antag_fault *fault);
 void ag_keyring_params_of(const struct ag_row_profile *p, const struct ag_row_key *k,
                           enum ag_key_use use, struct ag_keyring_params *out);
 /* How the keyring of a profile's active key stands (NULL: it has none), for a book of `epoch`. */

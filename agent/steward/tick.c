@@ -5,6 +5,7 @@
 #include "agent/lib/log.h"
 #include "agent/steward/notices.h"
 #include "agent/steward/record.h"
+#include "agent/steward/rotation.h"
 #include "agent/steward/steward.h"
 
 #define TICK_MS    60000
@@ -21,7 +22,8 @@ static enum antag_err tick_keys(struct ag_txn *t, bool *written, struct antag_fa
 {
     enum antag_err err = ANTAG_OK;
 
-    for (size_t i = 0; i < t->book->key_count && err == ANTAG_OK && !*written; i++) {
+    for (size_t i = 0; i < t->book->key_count && err == ANTAG_OK && !*written;
+         i++) { /* behind rotations, which end first */
         struct ag_row_key row = t->book->keys[i];
         const struct ag_row_profile *p = ag_book_profile(t->book, row.profile_id);
 
@@ -104,6 +106,7 @@ static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_
 
     *more = false;
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK ||
+        (err = ag_rotation_tick(&t, &written, fault)) != ANTAG_OK ||
         (err = tick_keys(&t, &written, fault)) != ANTAG_OK ||
         (err = tick_antom_keys(&t, &written, fault)) != ANTAG_OK ||
         (err = tick_reminders(&t, &written, fault)) != ANTAG_OK)

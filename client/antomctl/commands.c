@@ -67,6 +67,14 @@
     {                                                                                              \
         "--reason", "TEXT", CTL_TEXT, false, "reason", "why; those concerned are mailed it"        \
     }
+#define WHICH_KEY                                                                                  \
+    {                                                                                              \
+        "--key", "old|new", CTL_TEXT, true, "key", "under which of the two keys"                   \
+    }
+#define ANYWAY                                                                                     \
+    {                                                                                              \
+        "--anyway", NULL, CTL_FLAG, false, "anyway", "whatever the probes say; recorded"           \
+    }
 #define MERCHANT                                                                                   \
     {                                                                                              \
         "MERCHANT", NULL, CTL_TEXT, true, "merchant", "name: A-Z, a-z, 0-9, _, - and ."            \
@@ -299,6 +307,17 @@ const struct ctl_command ctl_commands[] = {
         .example = "app launch shop",
     },
     {
+        .words = "app remove",
+        .positionals = ARGS(APP),
+        .method = "app_remove",
+        .view = &ctl_view_app,
+        .help = "Remove an application with its profiles, keys, grants and merchants, for good",
+        .notes =
+            "Every key of it must be stopped before. Its private keys are wiped. An application\n"
+            "of the same name that is made later goes on counting the versions of its keys.",
+        .example = "app remove shop",
+    },
+    {
         .words = "sandbox set",
         .positionals = ARGS(APP),
         .options = ARGS({"--buyer-account", "TEXT", CTL_TEXT, false, "buyer_account",
@@ -452,7 +471,18 @@ const struct ctl_command ctl_commands[] = {
         .run = ctl_run_antom_key_add,
         .view = &ctl_view_antom_key,
         .help = "Trust a public key of Antom; the one before goes on verifying for a while",
+        .notes = "Of a launched profile it is staged: it verifies nothing before it is activated.",
         .example = "antom-key add shop/sandbox --file antom.pem",
+    },
+    {
+        .words = "antom-key activate",
+        .positionals = ARGS(PROFILE, VERSION),
+        .method = "antom_key_activate",
+        .view = &ctl_view_antom_key,
+        .help = "Let a staged key of Antom verify; the one before goes on verifying for a while",
+        .notes = "A key of a launched profile is staged when it is added. During a rotation it is\n"
+                 "taken without this when it verifies an answer that the agent fetched itself.",
+        .example = "antom-key activate shop/live 2",
     },
     {
         .words = "antom-key list",
@@ -540,6 +570,116 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_grant,
         .help = "Take a grant away",
         .example = "grant remove 3",
+    },
+    {
+        .words = "rotate start",
+        .positionals = ARGS(PROFILE),
+        .options =
+            ARGS(KEYRING, KEY_VERSION(false),
+                 {"--version", "N", CTL_UINT, false, "version",
+                  "take this staged key instead of making one"},
+                 {"--arm", NULL, CTL_FLAG, false, "arm",
+                  "cut over by itself when Antom accepts only the new key (as launched)"},
+                 {"--no-arm", NULL, CTL_FLAG, false, "no_arm", "cut over by an officer only"},
+                 {"--auto-rollback", NULL, CTL_FLAG, false, "auto_rollback",
+                  "roll back by itself when Antom refuses signatures right after the cut-over"}),
+        .flags = CTL_SLOW,
+        .check = ctl_check_rotate_start,
+        .run = ctl_run_rotate_start,
+        .render = ctl_render_rotation,
+        .help = "Replace the signing key: make a new one, and ask for the approval of the plan",
+        .notes =
+            "The approval covers every later step: cut-over, rollback, the end of the old key.\n"
+            "The old key signs until the cut-over. Rehearse it on the sandbox profile first.",
+        .example = "rotate start shop/live",
+    },
+    {
+        .words = "rotate request",
+        .positionals = ARGS(PROFILE),
+        .method = "rotate_request",
+        .render = ctl_render_rotation,
+        .help = "Ask again for the approval of a plan that is prepared",
+        .example = "rotate request shop/live",
+    },
+    {
+        .words = "rotate status",
+        .positionals = ARGS(PROFILE_OPT),
+        .options = ARGS({"--all", NULL, CTL_FLAG, false, "all", "those that are over, too"}),
+        .method = "rotate_status",
+        .flags = CTL_SAFE,
+        .render = ctl_render_rotations,
+        .help = "Where a rotation stands, what it waits for, until when, who acts next, and how",
+        .example = "rotate status shop/live",
+    },
+    {
+        .words = "rotate submit",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(KEY_VERSION(false)),
+        .method = "rotate_submit",
+        .render = ctl_render_rotation,
+        .help = "Say that Antom has been given the new public key; the agent begins to ask",
+        .example = "rotate submit shop/live",
+    },
+    {
+        .words = "rotate probe",
+        .positionals = ARGS(PROFILE),
+        .method = "rotate_probe",
+        .flags = CTL_SLOW,
+        .render = ctl_render_rotation,
+        .help = "Ask Antom now whether it accepts the old key and the new one",
+        .notes =
+            "Without a network: `rotate call` prints the call, `rotate answer` takes what came\n"
+            "back.",
+        .example = "rotate probe shop/live",
+    },
+    {
+        .words = "rotate activate",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(ANYWAY),
+        .method = "rotate_activate",
+        .flags = CTL_SLOW,
+        .render = ctl_render_rotation,
+        .help = "Cut over: the new key signs, the old one waits, one step from signing again",
+        .example = "rotate activate shop/live",
+    },
+    {
+        .words = "rotate rollback",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(ANYWAY, REASON),
+        .method = "rotate_rollback",
+        .flags = CTL_SLOW,
+        .render = ctl_render_rotation,
+        .help = "Let the old key sign again",
+        .example = "rotate rollback shop/live --reason 'payments fail'",
+    },
+    {
+        .words = "rotate cancel",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(REASON),
+        .method = "rotate_cancel",
+        .render = ctl_render_rotation,
+        .help = "Give a rotation up before its cut-over; the old key goes on signing",
+        .example = "rotate cancel shop/live --reason 'wrong keyring'",
+    },
+    {
+        .words = "rotate call",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(WHICH_KEY),
+        .method = "rotate_call",
+        .flags = CTL_SLOW,
+        .render = ctl_render_rotate_call,
+        .help = "Print a signed call that asks Antom, for a host that can reach it",
+        .example = "rotate call shop/live --key new",
+    },
+    {
+        .words = "rotate answer",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS(WHICH_KEY, FILE_IN("what `curl -i` printed; else standard input")),
+        .method = "rotate_answer",
+        .run = ctl_run_rotate_answer,
+        .render = ctl_render_rotation,
+        .help = "Take Antom's answer to such a call; it proves what its signature proves",
+        .example = "rotate answer shop/live --key new --file answer.txt",
     },
     {
         .words = "merchant add",

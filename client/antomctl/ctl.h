@@ -79,6 +79,9 @@ ctl_run ctl_run_merchant_token, ctl_run_merchant_list;
 ctl_run ctl_run_audit_verify, ctl_run_audit_show, ctl_run_audit_find;
 ctl_check ctl_check_profile_set, ctl_check_grant_add, ctl_check_fence_remove;
 ctl_render ctl_render_staff_verify, ctl_render_onboard;
+ctl_run ctl_run_rotate_start, ctl_run_rotate_answer;
+ctl_check ctl_check_rotate_start;
+ctl_render ctl_render_rotation, ctl_render_rotations, ctl_render_rotate_call;
 ctl_render ctl_render_change, ctl_render_change_approve;
 ctl_render ctl_render_opened; /* the change that was opened in place of what a command asked for */
 ctl_render ctl_render_status, ctl_render_doctor, ctl_render_version, ctl_render_init;

@@ -19,13 +19,16 @@ enum ctl_colour ctl_state_colour(const char *state)
         const char *state;
         enum ctl_colour colour;
     } rows[] = {
-        {"ready", CTL_GOOD},      {"active", CTL_GOOD},     {"ok", CTL_GOOD},
-        {"running", CTL_GOOD},    {"staged", CTL_WAITS},    {"retiring", CTL_WAITS},
-        {"open", CTL_WAITS},      {"approved", CTL_WAITS},  {"applied", CTL_GOOD},
-        {"rejected", CTL_FAINT},  {"cancelled", CTL_FAINT}, {"expired", CTL_FAINT},
-        {"stale", CTL_BAD},       {"locked", CTL_WAITS},    {"starting", CTL_WAITS},
-        {"retired", CTL_FAINT},   {"destroyed", CTL_FAINT}, {"suspended", CTL_BAD},
-        {"compromised", CTL_BAD}, {"revoked", CTL_BAD},     {"failed", CTL_BAD},
+        {"ready", CTL_GOOD},      {"active", CTL_GOOD},       {"ok", CTL_GOOD},
+        {"running", CTL_GOOD},    {"staged", CTL_WAITS},      {"retiring", CTL_WAITS},
+        {"open", CTL_WAITS},      {"approved", CTL_WAITS},    {"applied", CTL_GOOD},
+        {"rejected", CTL_FAINT},  {"cancelled", CTL_FAINT},   {"expired", CTL_FAINT},
+        {"stale", CTL_BAD},       {"locked", CTL_WAITS},      {"starting", CTL_WAITS},
+        {"retired", CTL_FAINT},   {"destroyed", CTL_FAINT},   {"suspended", CTL_BAD},
+        {"compromised", CTL_BAD}, {"revoked", CTL_BAD},       {"failed", CTL_BAD},
+        {"prepared", CTL_WAITS},  {"submitted", CTL_WAITS},   {"watching", CTL_WAITS},
+        {"complete", CTL_GOOD},   {"rolled_back", CTL_FAINT}, {"accepted", CTL_GOOD},
+        {"refused", CTL_BAD},     {"unproven", CTL_WAITS},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -15,7 +15,7 @@ import pytest
 
 from agent_fixture import BIN, SLOW, CtlError, as_uid
 from judge import spki
-from signing import wait_until
+from signing import sign, wait_until
 from staffing import ALICE, BOB, CAROL, CLIENT_ID, OFFICER, OWN, Office
 from wire import AntomError, Caller
 
@@ -125,6 +125,13 @@ def test_one_change_from_end_to_end(launched):
     assert "applied" in o.agent.refused("CHANGE_STATE", "change", "approve", change, uid=BOB)
 
 
+def staged_antom_key(o, text):
+    """Of a launched profile one that is added is staged: it verifies nothing yet."""
+    added = o.ctl("antom-key", "add", o.live, input=text, uid=OFFICER)
+    assert added["state"] == "staged"
+    return added["version"]
+
+
 def protected(o, antom_key):
     """Every protected setting of a launched profile: a command, what shows its state, before any is altered."""
     other = spki(antom_key)
@@ -135,7 +142,7 @@ def protected(o, antom_key):
         "ages": (("profile", "set", o.live, "--response-max-age-ms", "1000"), ("profile", "show", o.live), None),
         "key": (("key", "activate", o.live, "2"), ("key", "list", o.live), None),
         "key_version": (("key", "set", o.live, "1", "--key-version", "7"), ("key", "list", o.live), None),
-        "antom key": (("antom-key", "add", o.live), ("antom-key", "list", o.live), other),
+        "antom key": (("antom-key", "activate", o.live, staged_antom_key(o, other)), ("antom-key", "list", o.live), None),
         "fence": (("fence", "add", o.live, "--path", "/ams/sandbox/api/v1/x"), ("fence", "list"), None),
         "grant": (("grant", "add", o.live, "--uid", "4711", "--ops", "sign"), ("grant", "list"), None),
         "staff add": (("staff", "add", "--uid", CAROL, "--role", "viewer"), ("staff", "list"), None),
@@ -168,6 +175,46 @@ def test_every_protected_setting(launched, antom_key):
         o.agent.refused("EXISTS", *command, uid=OFFICER, **({"input": data} if data else {}))  # the same, again
         assert o.approve(change, ALICE)["state"] == "applied", name
         assert settled(o, look) != before, name
+
+
+def test_removing_an_application(launched, antom_key):
+    """A change of its own, only once its keys are stopped. What was asked for of the old one is not done to a new one of
+    the same name, whose versions go on counting."""
+    o = launched
+    assert "key suspend shop/live 1" in o.agent.refused("KEY_STATE", "app", "remove", "shop", uid=OFFICER)
+    stale = o.opened("profile", "set", o.live, "--notify-url", HOOK)
+    o.ctl("key", "suspend", o.live, "1", uid=OFFICER)
+    removal = o.opened("app", "remove", "shop")
+    shown = [(a["what"], a["was"], a["is"]) for a in o.change(removal)["alters"]]
+    assert ("shop", "an application", "") in shown
+    assert (f"{o.live} key 1: state", "suspended", "destroyed") in shown
+    assert o.ctl("app", "show", "shop")["status"] == "launched"
+    o.approve(removal, ALICE)
+    o.agent.refused("NOT_FOUND", "app", "show", "shop")
+    assert o.ctl("grant", "list") == {"grants": []} and o.ctl("antom-key", "list") == {"antom_keys": []}
+    o.prepare(antom_key=antom_key)
+    assert [k["version"] for k in o.ctl("key", "list", o.live)["keys"]] == [2]
+    assert [k["version"] for k in o.ctl("antom-key", "list", o.live)["antom_keys"]] == [2]
+    change = o.change(stale)
+    if change["state"] == "open":  # else it is known to be over
+        o.agent.refused("STALE", "change", "approve", stale, uid=ALICE)
+        change = o.change(stale)
+    assert change["state"] in ("stale", "failed")
+    assert notify_url(o) == ""
+    assert sign(o.agent, o.live)["version"] == 2
+
+
+def test_removing_at_once(office, antom_key):
+    """Before launch it is done at once, with all that belongs to it."""
+    profile = office.prepare(antom_key=antom_key)
+    office.agent.refused("KEY_STATE", "app", "remove", "shop")
+    office.ctl("key", "suspend", profile, "1")
+    office.agent.refused("NOT_FOUND", "app", "remove", "nothing")
+    assert office.ctl("app", "remove", "shop")["app"] == "shop"
+    assert office.ctl("app", "list") == {"apps": []}
+    office.agent.stop()
+    office.agent.start()
+    assert office.ctl("app", "list") == {"apps": []}
 
 
 def test_stops_wait_for_nobody(launched):

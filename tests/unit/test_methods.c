@@ -86,7 +86,8 @@ static void test_staff_rights(void)
         "key_list",     "key_show",       "key_export",    "profile_show",  "antom_key_list",
         "fence_list",   "grant_list",     "staff_list",    "sandbox_show",  "onboard",
         "mailbox_code", "mailbox_verify", "mail_list",     "change_list",   "change_show",
-        "change_code",  "change_approve", "merchant_list", "merchant_show", "merchant_url"};
+        "change_code",  "change_approve", "merchant_list", "merchant_show", "merchant_url",
+        "rotate_status"};
     static const char *const when_locked[] = {"status", "doctor", "version", "unlock"};
     static const struct {
         const char *name;
@@ -124,15 +125,26 @@ static void test_guards(void)
         const char *name;
         enum antag_guard guard;
     } guarded[] = {
-        {"app_launch", ANTAG_GUARD_ALWAYS},       {"profile_set", ANTAG_GUARD_PROFILE},
-        {"quorum_set", ANTAG_GUARD_PROFILE},      {"key_activate", ANTAG_GUARD_PROFILE},
-        {"key_resume", ANTAG_GUARD_PROFILE},      {"key_set", ANTAG_GUARD_PROFILE},
-        {"key_compromise", ANTAG_GUARD_PROFILE},  {"key_destroy", ANTAG_GUARD_PROFILE},
-        {"antom_key_add", ANTAG_GUARD_PROFILE},   {"fence_add", ANTAG_GUARD_PROFILE},
-        {"grant_add", ANTAG_GUARD_PROFILE},       {"staff_add", ANTAG_GUARD_AGENT},
-        {"staff_set", ANTAG_GUARD_AGENT},         {"staff_remove", ANTAG_GUARD_AGENT},
-        {"registry_confirm", ANTAG_GUARD_AGENT},  {"merchant_add", ANTAG_GUARD_PROFILE},
-        {"merchant_set", ANTAG_GUARD_PROFILE},    {"merchant_resume", ANTAG_GUARD_PROFILE},
+        {"app_launch", ANTAG_GUARD_ALWAYS},
+        {"profile_set", ANTAG_GUARD_PROFILE},
+        {"quorum_set", ANTAG_GUARD_PROFILE},
+        {"key_activate", ANTAG_GUARD_PROFILE},
+        {"key_resume", ANTAG_GUARD_PROFILE},
+        {"key_set", ANTAG_GUARD_PROFILE},
+        {"key_compromise", ANTAG_GUARD_PROFILE},
+        {"key_destroy", ANTAG_GUARD_PROFILE},
+        {"antom_key_activate", ANTAG_GUARD_PROFILE},
+        {"rotate_request", ANTAG_GUARD_PROFILE},
+        {"app_remove", ANTAG_GUARD_PROFILE},
+        {"fence_add", ANTAG_GUARD_PROFILE},
+        {"grant_add", ANTAG_GUARD_PROFILE},
+        {"staff_add", ANTAG_GUARD_AGENT},
+        {"staff_set", ANTAG_GUARD_AGENT},
+        {"staff_remove", ANTAG_GUARD_AGENT},
+        {"registry_confirm", ANTAG_GUARD_AGENT},
+        {"merchant_add", ANTAG_GUARD_PROFILE},
+        {"merchant_set", ANTAG_GUARD_PROFILE},
+        {"merchant_resume", ANTAG_GUARD_PROFILE},
         {"merchant_remove", ANTAG_GUARD_PROFILE},
     };
 
