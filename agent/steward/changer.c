@@ -173,9 +173,12 @@ static void look_through_open(struct ag_steward *st)
     if ((err = ag_txn_begin(st, 0, &t, &fault)) == ANTAG_OK)
         err = ag_registry_each_change(st->reg, collect_open, &open, &fault);
     ag_txn_end(&t);
-    for (size_t i = 0; i < open.count && err == ANTAG_OK; i++)
-        if (ag_change_run(st, open.ids[i], true, &fault) == ANTAG_ERR_STALE)
+    for (size_t i = 0; i < open.count && err == ANTAG_OK; i++) {
+        enum antag_err found = ag_change_run(st, open.ids[i], true, &fault);
+
+        if (found == ANTAG_ERR_STALE || found == ANTAG_ERR_NOT_FOUND)
             (void)ag_change_note(st, open.ids[i], &fault, &unused);
+    }
 }
 
 /* Returns how long to wait for the next one. */

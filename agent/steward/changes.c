@@ -471,7 +471,9 @@ static bool is_passing(enum antag_err err)
 static enum antag_err note(struct ag_txn *t, struct ag_row_change *row,
                            const struct antag_fault *outcome, struct antag_fault *fault)
 {
-    bool stale = outcome->err == ANTAG_ERR_STALE;
+    /* what it alters was altered, or is there no more */
+    bool stale = outcome->err == ANTAG_ERR_STALE ||
+                 (row->state == AG_CHANGE_OPEN && outcome->err == ANTAG_ERR_NOT_FOUND);
     enum antag_err err;
 
     if (!is_passing(outcome->err))

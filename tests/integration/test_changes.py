@@ -195,11 +195,8 @@ def test_removing_an_application(launched, antom_key):
     o.prepare(antom_key=antom_key)
     assert [k["version"] for k in o.ctl("key", "list", o.live)["keys"]] == [2]
     assert [k["version"] for k in o.ctl("antom-key", "list", o.live)["antom_keys"]] == [2]
-    change = o.change(stale)
-    if change["state"] == "open":  # else it is known to be over
-        o.agent.refused("STALE", "change", "approve", stale, uid=ALICE)
-        change = o.change(stale)
-    assert change["state"] in ("stale", "failed")
+    wait_until("it is stale", lambda: o.change(stale)["state"] == "stale")
+    o.agent.refused("CHANGE_STATE", "change", "approve", stale, uid=ALICE)
     assert notify_url(o) == ""
     assert sign(o.agent, o.live)["version"] == 2
 
