@@ -77,10 +77,11 @@
  *   rotate_status   {profile?, all?} -> {rotations: [ROTATION]}      (all: those that are over, too)
  *                    ROTATION: {rotation, profile, state, meaning, state_ms, started_ms, uid, old_key: RKEY, new_key: RKEY,
  *                    armed, auto_rollback, waits_for?, who?, until_ms?, frozen?, frozen_until_ms?, change?, submitted_ms?,
- *                    old_probe: PROBE, new_probe: PROBE, failures, failures_ms?, reason, next: [TEXT]}
+ *                    old_probe: PROBE, new_probe: PROBE, failures, failures_ms?, reason, command, next: [TEXT]}
  *                    RKEY: {version, state, keyring, key_version, fingerprint, public_key?}
  *                    PROBE: {outcome: none|accepted|refused|unproven, at_ms?, said?, by_hand?}
- *                    (failures: reports that Antom refused a signature of the new key; next: what to do, in sentences)
+ *                    (failures: reports that Antom refused a signature of the new key; next: what to do, in sentences; command: the
+ *                    next step of a person, behind "antomctl ", or "")
  *   merchant_add    {profile, merchant, description?} + memfd token -> MERCHANT     (of an isv)
  *   merchant_set    {profile, merchant} + memfd token -> MERCHANT       another token
  *   merchant_list   {profile, after?} -> {merchants: [MERCHANT], next?}     (1000 at most; next: `after` for more)

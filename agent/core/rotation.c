@@ -115,7 +115,7 @@ static const char *why_not(const struct ag_rotation_facts *f, enum ag_rotation_e
         return NULL;
     if (row->guard == AG_ROTATIONGUARD_may_roll_back)
         return "Antom refused the last probe of the old key: give it its public half again first "
-               "(`antomctl key export`), or insist with --anyway";
+               "(antomctl key export), or insist with --anyway";
     if (row->guard == AG_ROTATIONGUARD_may_cut_over && f->frozen && !f->past)
         return "a freeze is on; `antomctl rotate status` says until when";
     if (row->guard == AG_ROTATIONGUARD_may_cut_over && !f->past)

@@ -83,8 +83,7 @@ static void say_dashboard(struct antag_writer *w, const struct ag_txn *t,
         "without header or line breaks.");
     if (p->launched)
         say(w, "Antom mails a code to %s; whoever reads that mailbox confirms it.",
-            account[0] != '\0' ? account
-                               : "the account's mailbox (`antomctl app set` notes whose)");
+            account[0] != '\0' ? account : "the account's mailbox");
     say(w,
         "Then copy the Antom public key that is shown there. If it is not the one the agent has "
         "(`antomctl antom-key list %s`), add it: `antomctl antom-key add %s`",
@@ -122,10 +121,35 @@ static void say_submitted(struct antag_writer *w, const struct ag_row_rotation *
     say(w, "To give it up: `antomctl rotate cancel %s`", name);
 }
 
+/* The command that takes the next step, behind "antomctl "; "": there is none for a person. */
+static void primary_command(const struct ag_life *l, const struct ag_row_profile *p,
+                            const struct ag_row_rotation *row, uint64_t change_id, char *out,
+                            size_t size)
+{
+    enum ag_probe_verdict v = ag_probe_verdict(row->old_probe, row->new_probe);
+
+    out[0] = '\0';
+    if (row->state == AG_ROTATION_PREPARED && change_id != 0)
+        snprintf(out, size, "change approve %llu", (unsigned long long)change_id);
+    else if (row->state == AG_ROTATION_PREPARED)
+        snprintf(out, size, "rotate request %s", p->name);
+    else if (row->state == AG_ROTATION_APPROVED)
+        snprintf(out, size, "rotate submit %s", p->name);
+    else if (row->state == AG_ROTATION_SUBMITTED && v == AG_VERDICT_UNKNOWN)
+        snprintf(out, size, "rotate probe %s", p->name);
+    else if (row->state == AG_ROTATION_SUBMITTED && l->freeze.name[0] == '\0' &&
+             (v == AG_VERDICT_BOTH || (v == AG_VERDICT_ONLY_NEW && !row->armed)))
+        snprintf(out, size, "rotate activate %s", p->name);
+}
+
 static void write_next(struct antag_writer *w, const struct ag_txn *t,
                        const struct ag_row_profile *p, const struct ag_row_rotation *row,
                        uint64_t change_id)
 {
+    char command[ANTAG_PROFILE_MAX + 40];
+
+    primary_command(&t->life, p, row, change_id, command, sizeof command);
+    antag_w_kv_str(w, "command", command);
     antag_w_key(w, "next");
     antag_w_array(w);
     switch (row->state) {

@@ -94,7 +94,6 @@ static void put_public_key(const json_t *r)
 void ctl_render_rotation(struct ctl *c, const json_t *result)
 {
     const char *state = ctl_json_text(result, "state");
-    char command[CTL_LINE_MAX];
     size_t i;
     json_t *v;
 
@@ -109,11 +108,8 @@ void ctl_render_rotation(struct ctl *c, const json_t *result)
     {
         ctl_say(json_string_value(v));
     }
-    json_array_foreach(json_object_get(result, "next"), i, v)
-    {
-        if (json_is_string(v) && ctl_named_command(c, json_string_value(v), command))
-            ctl_next_line(command);
-    }
+    if (*ctl_json_text(result, "command") != '\0')
+        ctl_next(c, "%s", ctl_json_text(result, "command"));
 }
 
 void ctl_render_rotations(struct ctl *c, const json_t *result)

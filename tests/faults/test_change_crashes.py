@@ -18,6 +18,10 @@ STEP = 1 if os.environ.get("ANTAG_FULL") == "1" else 4  # each run hits others, 
 class Scenario(Staff):
     """A change of the notification URL, from its opening to its application, by staff who repeat what was cut off."""
 
+    def __init__(self, office, number):
+        super().__init__(office)
+        self.url, self.change = f"https://pay.example/{number}", None
+
     def mine(self):
         return [c for c in self.sure(OWN, "change_list", all=True)["changes"] if c["alters"][0]["is"] == self.url]
 

@@ -27,6 +27,7 @@ MASKS = [
     (re.compile(r"\bin \d+ (s|min|h|days)\b|\b(now|\d+ (s|min|h|days) ago)\b"), "<ago>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
     (re.compile(r"\b1[78]\d{11}\b"), "<ms>"),
+    (re.compile(r"\b127\.0\.0\.1:\d+"), "127.0.0.1:<port>"),
     (re.compile(r"\bpid \d+"), "pid <pid>"),
     (re.compile(r"^((?:supervisor|steward|keeper|front|courier) \S+) \d+ ", re.M), r"\1 <pid> "),
     (re.compile(r"^courier - <pid> starting", re.M), "courier - <pid> ready"),  # the sockets do not wait for it
