@@ -79,6 +79,7 @@ static enum antag_err note_failure(struct ag_steward *st, const struct ag_failur
         if ((err = ag_txn_write_quiet(&t, fault)) == ANTAG_OK &&
             (err = ag_registry_put_rotation(st->reg, &row, fault)) == ANTAG_OK)
             err = ag_txn_commit(&t, fault);
+        ag_driver_kick(st);
     }
     ag_txn_end(&t);
     return err;

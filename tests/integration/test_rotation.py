@@ -8,7 +8,8 @@ import pytest
 import judge
 from agent_fixture import SLOW
 from false_antom import FalseAntom, Street
-from signing import sign, wait_until
+from antom_client import AntomError, Client
+from signing import PAY, sign, wait_until
 from staffing import ALICE, BOB, CLIENT_ID, OFFICER, Office
 
 LIVE, SANDBOX = "shop/live", "shop/sandbox"
@@ -236,8 +237,18 @@ def test_a_forged_antom_key_is_not_taken(tmp_path):
 def test_an_antom_key_outside_of_a_rotation_needs_a_change(tmp_path):
     with FalseAntom(tmp_path) as antom, Shopping(tmp_path, antom) as s:
         version = s.ctl("antom-key", "add", LIVE, input=antom.new_own_key(), uid=OFFICER)["version"]
+        said = b'{"result": {"resultStatus": "S"}}'
+        answer = dict(profile=LIVE, method="POST", uri=PAY, headers=judge.response(antom.key, PAY, CLIENT_ID, said),
+                      body=said)
+        with Client(s.agent.agent_sock) as client:
+            with pytest.raises(AntomError, match="SIGNATURE_INVALID"):
+                client.call("verify_response", **answer)
+            causes = [f["cause"] for f in client.call("explain", kind="response", **answer)["findings"]]
+        assert "staged_key" in causes
         change = s.opened("antom-key", "activate", LIVE, version)
         assert s.approve(change, BOB)["state"] == "applied"
+        with Client(s.agent.agent_sock) as client:
+            assert client.call("verify_response", **answer)["version"] == version
         assert [k["state"] for k in s.ctl("antom-key", "list", LIVE)["antom_keys"]] == ["retiring", "active"]
 
 
@@ -379,8 +390,8 @@ def test_failures_alone_do_not_roll_back(tmp_path):
         with Street(s.agent, antom, LIVE, count=1):
             wait_until("failures are told", lambda: s.rotation()["failures"] >= 3)
         assert s.rotation()["state"] == "watching"
-        attention = s.ctl("status")["attention"]
-        assert any("failures" in a["what"] and "rollback" in a["how"] for a in attention)
+        wait_until("it is told", lambda: any("failures" in a["what"] and "rollback" in a["how"]
+                                             for a in s.ctl("status")["attention"]))
 
 
 # ---- without a network

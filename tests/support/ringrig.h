@@ -37,7 +37,9 @@ struct rig_reply {
     bool come;
     enum antag_err err;
     struct ag_keyring_made made; /* generate */
-    size_t stopped_count;        /* begin */
+    size_t sig_len;              /* probe */
+    uint8_t sig[ANTAG_SIG_MAX];
+    size_t stopped_count; /* begin */
     uint64_t stopped[64];
 };
 
@@ -181,12 +183,17 @@ static inline void rig_on_reply(struct ag_reply *reply, void *ctx)
 {
     struct rig_reply *out = ctx;
     const msgpack_object *stopped;
+    struct antag_slice sig;
 
     out->come = true;
     out->err = reply->fault.err;
     if (reply->result == NULL)
         return;
     (void)!ag_keyring_made_parse(reply->result, &out->made);
+    if (ag_keyring_signature_parse(reply->result, &sig) == ANTAG_OK) {
+        memcpy(out->sig, sig.p, sig.len);
+        out->sig_len = sig.len;
+    }
     stopped = antag_object_get(reply->result, "stopped");
     if (stopped == NULL || stopped->type != MSGPACK_OBJECT_ARRAY)
         return;
@@ -210,6 +217,21 @@ static inline void rig_send(struct rig *r, const char *method, const struct ag_k
         antag_w_map(&w);
         antag_w_end(&w);
     }
+    antag_m_close(&w);
+    ag_chan_ask(r->steward, id, &w, NULL, 0, 30000, rig_on_reply, out);
+    antag_writer_fini(&w);
+}
+
+static inline void rig_send_probe(struct rig *r, const struct ag_keyring_probe *p,
+                                  struct rig_reply *out)
+{
+    uint32_t id = ag_chan_next_id(r->steward);
+    struct antag_writer w;
+
+    memset(out, 0, sizeof *out);
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_request(&w, id, "probe");
+    ag_keyring_probe_write(&w, p);
     antag_m_close(&w);
     ag_chan_ask(r->steward, id, &w, NULL, 0, 30000, rig_on_reply, out);
     antag_writer_fini(&w);

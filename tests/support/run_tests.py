@@ -24,11 +24,14 @@ TOPICS = {
     "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
                                 "test_onboard.py", "test_readme.py"],
                 "faults": ["test_change_crashes.py"]},
+    "rotation": {"integration": ["test_rotation.py", "test_switch.py", "test_readme.py"],
+                 "faults": ["test_rotation_crashes.py"]},
 }
 JOBS = os.cpu_count() or 2
-ONCE = ["test_change_crashes.py", "test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
-# the longest files; the second compiler runs a sanitizer without them, unless --full
-LONG = ["test_changes.py", "test_home.py", "test_import.py", "test_keys.py", "test_cli.py"]
+ONCE = ["test_change_crashes.py", "test_rotation_crashes.py", "test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
+# where one thing is done after the other: nothing for a race to be found in
+SEQUENTIAL = ["test_apps.py", "test_audit.py", "test_cli.py", "test_explain.py", "test_home.py", "test_import.py",
+              "test_keys.py", "test_library.py", "test_onboard.py", "test_readme.py", "test_vectors.py"]
 
 
 MAX_FAILURES = 25  # of a group; with more, what is broken is known, and the rest would wait for it in vain
@@ -68,15 +71,14 @@ class Config:
 def configs(full):
     """What is built, and which groups run on it. --full runs every group and file everywhere."""
     every = GROUPS
-    without = [] if full else LONG
+    one_by_one = [] if full else SEQUENTIAL
     return [
         Config("gcc-release", "gcc", "release", every),
         Config("clang-asan", "clang", "asan", every, slow=4),
-        Config("gcc-asan", "gcc", "asan", every if full else ["unit", "property", "fuzz", "integration"],
-               slow=4, without=without),
-        Config("gcc-tsan", "gcc", "tsan", every if full else ["unit", "integration", "faults"], slow=6),
-        Config("clang-tsan", "clang", "tsan", every if full else ["unit", "integration"], slow=6,
-               without=without),
+        Config("gcc-asan", "gcc", "asan", every if full else ["unit", "property", "fuzz"], slow=4),
+        Config("gcc-tsan", "gcc", "tsan", every if full else ["unit", "integration", "faults"], slow=6,
+               without=one_by_one),
+        Config("clang-tsan", "clang", "tsan", every if full else ["unit"], slow=6),
         Config("clang-release", "clang", "release", every if full else ["unit", "property"]),
     ]
 

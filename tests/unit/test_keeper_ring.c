@@ -107,6 +107,92 @@ static void test_unknown_requests(void)
     rig_close(&rig);
 }
 
+/* ---- probes */
+
+static struct ag_keyring_probe probing(uint64_t handle)
+{
+    return (struct ag_keyring_probe){.id = rig_key(handle).id,
+                                     .profile = antag_slice_of("shop/live"),
+                                     .client_id = antag_slice_of("5Y1"),
+                                     .time = antag_slice_of("1700000000000"),
+                                     .probe = antag_slice_of("0123456789abcdef")};
+}
+
+static enum antag_err probe(const struct ag_keyring_probe *p, struct rig_reply *reply)
+{
+    rig_send_probe(&rig, p, reply);
+    return rig_wait(&rig, reply);
+}
+
+/* What Antom would be sent, written out here. */
+static bool is_probe_signed(const struct rig_reply *reply, uint64_t handle)
+{
+    static const char text[] = "POST /ams/api/v1/payments/inquiryPayment\n5Y1.1700000000000."
+                               "{\"paymentRequestId\":\"antom-agent-probe-0123456789abcdef\"}";
+    const uint8_t *der = made[handle].spki;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &der, (long)made[handle].spki_len);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool good = key != NULL && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+                EVP_DigestVerify(ctx, reply->sig, reply->sig_len, (const uint8_t *)text,
+                                 sizeof text - 1) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return good;
+}
+
+/* Under keys that sign and those that only probe; of nothing but the one text. */
+static void test_probe(void)
+{
+    struct ag_keyring_probe p = probing(2);
+    struct rig_reply reply, second;
+
+    set_up();
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_OK);
+    CU_ASSERT_TRUE(is_probe_signed(&reply, 2));
+    p = probing(1);
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_OK);
+    CU_ASSERT_TRUE(is_probe_signed(&reply, 1));
+    rig_send_probe(&rig, &p, &reply); /* one at a time */
+    rig_send_probe(&rig, &p, &second);
+    CU_ASSERT_EQUAL(rig_wait(&rig, &second), ANTAG_ERR_BUSY);
+    CU_ASSERT_EQUAL(rig_wait(&rig, &reply), ANTAG_OK);
+    CU_ASSERT_EQUAL(rig_handle(&rig, "permit", 2, AG_USE_NONE), ANTAG_OK);
+    p = probing(2);
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_KEY_STATE);
+    CU_ASSERT_EQUAL(rig_handle(&rig, "stop", 1, AG_USE_NONE), ANTAG_OK);
+    p = probing(1);
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_KEY_STATE);
+    CU_ASSERT_EQUAL(reply.sig_len, 0);
+    p = probing(9);
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_KEY_STATE);
+    CU_ASSERT_EQUAL(rig_handle(&rig, "permit", 1, AG_USE_SIGN), ANTAG_OK);
+    p = probing(1);
+    p.id.profile_id++;
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_BAD_PARAM);
+    p = probing(1);
+    p.probe = antag_slice_of("not a number");
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_BAD_PARAM);
+    p = probing(1);
+    p.client_id = antag_slice_of("5Y1.17"); /* it would shift a border of what is signed */
+    CU_ASSERT_EQUAL(probe(&p, &reply), ANTAG_ERR_BAD_PARAM);
+    rig_close(&rig);
+}
+
+/* The keyring ends while one is under way. */
+static void test_probe_at_the_end(void)
+{
+    struct ag_keyring_probe p = probing(1);
+    struct rig_reply reply;
+
+    set_up();
+    rig_send_probe(&rig, &p, &reply);
+    for (int i = 0; i < 3; i++)
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+    rig_close(&rig);
+    CU_PASS("it ended");
+}
+
 /* ---- jobs */
 
 static void test_jobs(void)
@@ -584,6 +670,8 @@ int main(void)
         {"generate", test_generate},
         {"load", test_load},
         {"unknown requests", test_unknown_requests},
+        {"probe", test_probe},
+        {"probe at the end", test_probe_at_the_end},
         {"jobs", test_jobs},
         {"claims", test_claims},
         {"batches", test_batches},
