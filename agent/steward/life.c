@@ -29,6 +29,15 @@ static int64_t since(const struct ag_life *l, int64_t state_observed_ms)
     return l->observed_ms > state_observed_ms ? l->observed_ms - state_observed_ms : 0;
 }
 
+/* The plan of a rotation covers the end of the key it replaced. */
+static bool is_rotated_out(const struct ag_book *b, uint64_t key_id)
+{
+    for (size_t i = 0; i < b->rotation_count; i++)
+        if (b->rotations[i].old_key_id == key_id && b->rotations[i].state == AG_ROTATION_COMPLETE)
+            return true;
+    return false;
+}
+
 void ag_life_facts(const struct ag_life *l, const struct ag_book *b, const struct ag_row_key *k,
                    bool self_tested, struct ag_key_facts *out)
 {
@@ -42,7 +51,7 @@ void ag_life_facts(const struct ag_life *l, const struct ag_book *b, const struc
         .destroy_wait_ms = l->destroy_wait_ms,
         .profile_has_other_active = active != NULL && active->id != k->id,
         .self_tested = self_tested,
-        .destroy_automatic = false,
+        .destroy_automatic = is_rotated_out(b, k->id),
     };
 }
 

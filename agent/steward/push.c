@@ -33,6 +33,7 @@ struct ag_driver {
     char told_reason[256];
     uint64_t drain_asked;
     int64_t tick_at_ms, next_ms; /* monotonic */
+    uint64_t ticked_epoch;       /* of the last book with a watched key */
 };
 
 void ag_driver_kick(struct ag_steward *st)
@@ -257,6 +258,19 @@ static bool front_waits(const struct ag_driver *d, bool keepers_agree)
     return !d->front_has_rows && !keepers_agree;
 }
 
+/* A watch window that began a moment ago may end before the next tick. */
+static void tick_for_watched(struct ag_driver *d)
+{
+    bool watched = false;
+
+    for (size_t i = 0; i < d->book->rotation_count; i++)
+        watched = watched || d->book->rotations[i].state == AG_ROTATION_WATCHING;
+    if (!watched || d->ticked_epoch == d->book->epoch)
+        return;
+    d->ticked_epoch = d->book->epoch;
+    d->tick_at_ms = ag_tick(d->st, ag_clock_mono_ms());
+}
+
 static void pass_unlocked(struct ag_driver *d)
 {
     struct ag_steward *st = d->st;
@@ -267,9 +281,10 @@ static void pass_unlocked(struct ag_driver *d)
         look_again(d, ag_clock_mono_ms() + STOP_RETRY_MS);
     if (ag_clock_mono_ms() >= d->tick_at_ms)
         d->tick_at_ms = ag_tick(st, ag_clock_mono_ms());
-    look_again(d, d->tick_at_ms);
     if (!read_book(d))
         return;
+    tick_for_watched(d);
+    look_again(d, d->tick_at_ms);
     agree = ag_keepers_raise(st, d->book, &d->next_ms);
     front = present_front(d);
     if (front != NULL && !front_waits(d, agree) && send_rows(d, front) &&

@@ -8,8 +8,34 @@
 #include "agent/steward/rotation.h"
 #include "agent/steward/steward.h"
 
-#define TICK_MS    60000
+#define TICK_MS    60000   /* at the latest: clocks may be set */
 #define PERSIST_MS 3600000 /* what a crash may lose of the observed time */
+
+static void sooner(int64_t left_ms, int64_t *next_ms)
+{
+    if (left_ms >= 0 && left_ms < *next_ms)
+        *next_ms = left_ms;
+}
+
+/* How long until the first of the timers that count observed running time is over; TICK_MS at most. */
+static int64_t next_due(const struct ag_txn *t)
+{
+    int64_t next_ms = TICK_MS;
+
+    for (size_t i = 0; i < t->book->rotation_count; i++)
+        if (t->book->rotations[i].state == AG_ROTATION_WATCHING)
+            sooner(t->life.watch_window_ms -
+                       (t->life.observed_ms - t->book->rotations[i].state_observed_ms),
+                   &next_ms);
+    for (size_t i = 0; i < t->book->key_count; i++) {
+        const struct ag_row_key *k = &t->book->keys[i];
+
+        if (k->state == AG_KEY_RETIRING)
+            sooner(t->life.watch_window_ms - (t->life.observed_ms - k->state_observed_ms),
+                   &next_ms);
+    }
+    return next_ms < 100 ? 100 : next_ms;
+}
 
 /* Whoever waits on time alone; others are not asked every minute. */
 static bool has_timer(const struct ag_row_key *k)
@@ -97,8 +123,9 @@ static enum antag_err tick_reminders(struct ag_txn *t, bool *written, struct ant
     return err;
 }
 
-/* What is due first. *more: there may be more. */
-static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_fault *fault)
+/* What is due first. *more: there may be more; *next_ms: when there will be. */
+static enum antag_err tick_once(struct ag_steward *st, bool *more, int64_t *next_ms,
+                                struct antag_fault *fault)
 {
     struct ag_txn t;
     bool written = false, persist;
@@ -112,6 +139,7 @@ static enum antag_err tick_once(struct ag_steward *st, bool *more, struct antag_
         (err = tick_reminders(&t, &written, fault)) != ANTAG_OK)
         goto out;
     *more = written;
+    *next_ms = next_due(&t);
     persist = t.life.observed_ms - ag_registry_observed_ms(st->reg) >= PERSIST_MS;
     if (!written && persist) {
         ag_txn_deed(&t, ag_actor_agent, "agent.time", "", 0, "observed running time, %lld s",
@@ -133,11 +161,12 @@ int64_t ag_tick(struct ag_steward *st, int64_t now_mono_ms)
     struct antag_fault fault = {0};
     enum antag_err err = ANTAG_OK;
     bool more = true;
+    int64_t next_ms = TICK_MS;
 
     while (more && err == ANTAG_OK)
-        err = tick_once(st, &more, &fault);
+        err = tick_once(st, &more, &next_ms, &fault);
     if (err != ANTAG_OK)
         ag_log_fault(AG_LOG_ERROR, "tick", &fault);
     ag_used_pass(st);
-    return now_mono_ms + TICK_MS;
+    return now_mono_ms + next_ms;
 }

@@ -51,6 +51,38 @@ static void test_resume_beside_an_active_key(void)
     CU_ASSERT_EQUAL(row.state, AG_KEY_RETIRING);
 }
 
+/* The end of a key that a rotation replaced is a part of the plan; any other waits for staff. */
+static void test_rotated_out(void)
+{
+    struct ag_life l = life_at(31 * 24 * HOUR_MS);
+    struct ag_row_rotation rotation = {.id = 1, .profile_id = 1, .state = AG_ROTATION_COMPLETE};
+    struct ag_key_facts facts;
+    struct test_book t;
+    struct ag_row_key row;
+
+    test_book_init(&t);
+    row = *test_book_key(&t, 1, 1, AG_KEY_RETIRED, 1);
+    test_book_key(&t, 1, 2, AG_KEY_ACTIVE, 2);
+    CU_ASSERT_EQUAL(ag_life_step(&l, &t.book, &row, AG_KEYEV_TICK, true, NULL, NULL),
+                    ANTAG_ERR_KEY_STATE);
+    t.book.rotations = &rotation;
+    t.book.rotation_count = 1;
+    rotation.old_key_id = row.id;
+    rotation.state = AG_ROTATION_ROLLED_BACK;
+    ag_life_facts(&l, &t.book, &row, true, &facts);
+    CU_ASSERT_FALSE(facts.destroy_automatic);
+    rotation.state = AG_ROTATION_COMPLETE;
+    row.sealed_len = 9;
+    CU_ASSERT_EQUAL(ag_life_step(&l, &t.book, &row, AG_KEYEV_TICK, true, NULL, NULL), ANTAG_OK);
+    CU_ASSERT_EQUAL(row.state, AG_KEY_DESTROYED);
+    CU_ASSERT_EQUAL(row.sealed_len, 0);
+    l = life_at(HOUR_MS); /* its wait counts running time, whatever the clock says */
+    l.now_ms += 400 * 24 * HOUR_MS;
+    row.state = AG_KEY_RETIRED;
+    CU_ASSERT_EQUAL(ag_life_step(&l, &t.book, &row, AG_KEYEV_TICK, true, NULL, NULL),
+                    ANTAG_ERR_KEY_STATE);
+}
+
 static const struct {
     const char *row;
     enum ag_key_state state;
@@ -185,6 +217,7 @@ int main(void)
         {"activate supersedes", test_activate_supersedes},
         {"activate alone, and twice", test_activate_alone_and_twice},
         {"time ends the watch window", test_time_ends_the_watch_window},
+        {"rotated out", test_rotated_out},
         {"destroy wipes", test_destroy_wipes},
         {"overlap of Antom keys", test_antom_overlap},
         CU_TEST_INFO_NULL,
