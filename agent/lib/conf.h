@@ -39,7 +39,7 @@
     R(front, threads, NUM, 0, 0, 64, "", "Event loops that serve agent.sock. 0: one a core.")      \
     R(opener, deadline_ms, NUM, 30000, 1000, 600000, "",                                           \
       "An unsealing or import that takes longer is ended.")                                        \
-    R(keys, watch_window_ms, NUM, 86400000, 1000, 2592000000, "",                                 \
+    R(keys, watch_window_ms, NUM, 86400000, 1000, 2592000000, "",                                  \
       "A superseded key stays one step from active for this long.")                                \
     R(keys, destroy_wait_ms, NUM, 2592000000, 3600000, 31536000000, "",                            \
       "A retired key waits this long before it may be destroyed.")                                 \
