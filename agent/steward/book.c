@@ -270,6 +270,17 @@ enum antag_err ag_book_need_app(const struct ag_book *b, struct antag_slice name
                            (int)name.len, name.len > 0 ? (const char *)name.p : "");
 }
 
+enum antag_err ag_book_need_both(const struct ag_book *b, const struct ag_row_app *app,
+                                 const struct ag_row_profile **live,
+                                 const struct ag_row_profile **sandbox, struct antag_fault *fault)
+{
+    *live = ag_book_profile_of(b, app->id, AG_ENV_LIVE);
+    *sandbox = ag_book_profile_of(b, app->id, AG_ENV_SANDBOX);
+    if (*live != NULL && *sandbox != NULL)
+        return ANTAG_OK;
+    return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "%s lacks a profile", app->name);
+}
+
 enum antag_err ag_book_need_key(const struct ag_book *b, struct antag_slice profile,
                                 uint64_t version, const struct ag_row_profile **profile_out,
                                 const struct ag_row_key **out, struct antag_fault *fault)

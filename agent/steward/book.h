@@ -76,6 +76,12 @@ ANTAG_MUST_CHECK enum antag_err ag_book_need_profile(const struct ag_book *b,
 ANTAG_MUST_CHECK enum antag_err ag_book_need_app(const struct ag_book *b, struct antag_slice name,
                                                  const struct ag_row_app **out,
                                                  struct antag_fault *fault);
+/* Its two profiles. errors: INTERNAL (it lacks one). */
+ANTAG_MUST_CHECK enum antag_err ag_book_need_both(const struct ag_book *b,
+                                                  const struct ag_row_app *app,
+                                                  const struct ag_row_profile **live,
+                                                  const struct ag_row_profile **sandbox,
+                                                  struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_book_need_key(const struct ag_book *b,
                                                  struct antag_slice profile, uint64_t version,
                                                  const struct ag_row_profile **profile_out,

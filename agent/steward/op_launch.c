@@ -157,17 +157,14 @@ static enum antag_err launch(struct ag_txn *t, struct ag_task *op, struct antag_
                              struct antag_fault *fault)
 {
     const struct antag_app_launch_params *p = op->params;
-    const struct ag_row_profile *live, *sandbox;
+    const struct ag_row_profile *live = NULL, *sandbox = NULL;
     const struct ag_row_app *app = NULL;
     struct ag_row_profile row;
     enum antag_err err;
 
-    if ((err = ag_book_need_app(t->book, p->app.v, &app, fault)) != ANTAG_OK)
+    if ((err = ag_book_need_app(t->book, p->app.v, &app, fault)) != ANTAG_OK ||
+        (err = ag_book_need_both(t->book, app, &live, &sandbox, fault)) != ANTAG_OK)
         return err;
-    live = ag_book_profile_of(t->book, app->id, AG_ENV_LIVE);
-    sandbox = ag_book_profile_of(t->book, app->id, AG_ENV_SANDBOX);
-    if (live == NULL || sandbox == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_INTERNAL, NULL, "%s lacks a profile", app->name);
     if ((err = check_ready(t->book, app, live, fault)) != ANTAG_OK ||
         (err = check_rehearsal(sandbox, p, fault)) != ANTAG_OK ||
         (err = check_quorum(t, live, fault)) != ANTAG_OK)

@@ -269,22 +269,6 @@ static enum antag_err ask_first(struct ag_steward *st, struct ag_task *op,
     return ag_key_make_ready(st, &of, &key, fault);
 }
 
-static enum antag_err activate(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
-                               struct antag_fault *fault)
-{
-    const struct antag_rotate_switch_params *p = op->params;
-    const struct ag_row_profile *profile = NULL;
-    struct ag_row_rotation row;
-    enum antag_err err;
-
-    (void)w;
-    if ((err = take_row(t, op, p->profile.v, &profile, &row, fault)) != ANTAG_OK)
-        return err;
-    return ag_rotation_cut_over(t, ag_task_actor(op), &row, p->anyway.set && p->anyway.v, fault);
-}
-
-AG_DEED(rotate_activate, .prepare = ask_first, .act = activate, .answer = answer, .keys = true)
-
 static enum antag_err take_reason(const struct antag_opt_slice *given, char out[ANTAG_TEXT_MAX + 1],
                                   struct antag_fault *fault)
 {
@@ -292,11 +276,14 @@ static enum antag_err take_reason(const struct antag_opt_slice *given, char out[
     return given->set ? ag_rule_line(given->v, "reason", out, ANTAG_TEXT_MAX + 1, fault) : ANTAG_OK;
 }
 
-static enum antag_err roll_back(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
-                                struct antag_fault *fault)
+/* Activate, roll back, cancel. */
+static enum antag_err move(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
+                           struct antag_fault *fault)
 {
     const struct antag_rotate_switch_params *p = op->params;
     const struct ag_row_profile *profile = NULL;
+    bool insists = p->anyway.set && p->anyway.v;
+    struct ag_actor by = ag_task_actor(op);
     struct ag_row_rotation row;
     char reason[ANTAG_TEXT_MAX + 1];
     enum antag_err err;
@@ -305,29 +292,16 @@ static enum antag_err roll_back(struct ag_txn *t, struct ag_task *op, struct ant
     if ((err = take_reason(&p->reason, reason, fault)) != ANTAG_OK ||
         (err = take_row(t, op, p->profile.v, &profile, &row, fault)) != ANTAG_OK)
         return err;
-    return ag_rotation_roll_back(t, ag_task_actor(op), &row, p->anyway.set && p->anyway.v, reason,
-                                 fault);
+    if (op->which == ANTAG_STAFF_rotate_activate)
+        return ag_rotation_cut_over(t, by, &row, insists, reason, fault);
+    if (op->which == ANTAG_STAFF_rotate_rollback)
+        return ag_rotation_roll_back(t, by, &row, insists, reason, fault);
+    return ag_rotation_cancel(t, by, &row, reason, fault);
 }
 
-AG_DEED(rotate_rollback, .prepare = ask_first, .act = roll_back, .answer = answer, .keys = true)
-
-static enum antag_err cancel(struct ag_txn *t, struct ag_task *op, struct antag_writer *w,
-                             struct antag_fault *fault)
-{
-    const struct antag_rotate_switch_params *p = op->params;
-    const struct ag_row_profile *profile = NULL;
-    struct ag_row_rotation row;
-    char reason[ANTAG_TEXT_MAX + 1];
-    enum antag_err err;
-
-    (void)w;
-    if ((err = take_reason(&p->reason, reason, fault)) != ANTAG_OK ||
-        (err = take_row(t, op, p->profile.v, &profile, &row, fault)) != ANTAG_OK)
-        return err;
-    return ag_rotation_cancel(t, ag_task_actor(op), &row, reason, fault);
-}
-
-AG_DEED(rotate_cancel, .act = cancel, .answer = answer, .keys = true)
+AG_DEED(rotate_activate, .prepare = ask_first, .act = move, .answer = answer, .keys = true)
+AG_DEED(rotate_rollback, .prepare = ask_first, .act = move, .answer = answer, .keys = true)
+AG_DEED(rotate_cancel, .act = move, .answer = answer, .keys = true)
 
 /* ---- probes */
 

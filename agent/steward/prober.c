@@ -100,7 +100,7 @@ static enum antag_err act(struct ag_steward *st, uint64_t profile_id, uint64_t *
         goto out;
     row = *found;
     if (ag_rotation_is_due(&t.life, &row))
-        err = ag_rotation_cut_over(&t, ag_actor_agent, &row, false, fault);
+        err = ag_rotation_cut_over(&t, ag_actor_agent, &row, false, "", fault);
     else if (ag_rotation_fails(&t.life, &row))
         err = ag_rotation_roll_back(&t, ag_actor_agent, &row, false,
                                     "failures were reported right after the cut-over", fault);

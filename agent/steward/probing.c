@@ -235,6 +235,9 @@ static void conclude(struct ag_probed *out, enum ag_probe_outcome outcome, const
     va_start(args, fmt);
     vsnprintf(out->said, sizeof out->said, fmt, args);
     va_end(args);
+    for (char *p = out->said; *p != '\0'; p++) /* it may hold what a stranger said */
+        if (*p < 0x20 || *p >= 0x7f)
+            *p = '?';
 }
 
 /* The beginning of a stranger's bytes, as people may see it. */

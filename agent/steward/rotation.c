@@ -221,16 +221,19 @@ static enum antag_err make_active(struct ag_txn *t, uint64_t id, struct antag_fa
 }
 
 enum antag_err ag_rotation_cut_over(struct ag_txn *t, struct ag_actor by,
-                                    struct ag_row_rotation *row, bool insists,
+                                    struct ag_row_rotation *row, bool insists, const char *reason,
                                     struct antag_fault *fault)
 {
+    char said[ANTAG_TEXT_MAX + 1];
     enum antag_err err;
 
     if ((err = step(t, row, AG_ROTATIONEV_CUT_OVER, insists, fault)) != ANTAG_OK)
         return err;
     row->failures = 0;
     row->failures_at_ms = 0;
-    deed(t, by, "rotate_activate", row, insists ? "whatever the probes say" : "");
+    snprintf(said, sizeof said, "%s%s%.200s", insists ? "whatever the probes say" : "",
+             insists && reason[0] != '\0' ? ": " : "", reason);
+    deed(t, by, "rotate_activate", row, said);
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK ||
         (err = make_active(t, row->new_key_id, fault)) != ANTAG_OK)
         return err;

@@ -32,7 +32,7 @@ ANTAG_MUST_CHECK enum antag_err ag_rotation_submit(struct ag_txn *t, struct ag_a
                                                    uint32_t key_version, struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_rotation_cut_over(struct ag_txn *t, struct ag_actor by,
                                                      struct ag_row_rotation *row, bool insists,
-                                                     struct antag_fault *fault);
+                                                     const char *reason, struct antag_fault *fault);
 ANTAG_MUST_CHECK enum antag_err ag_rotation_roll_back(struct ag_txn *t, struct ag_actor by,
                                                       struct ag_row_rotation *row, bool insists,
                                                       const char *reason,

@@ -451,6 +451,55 @@ static enum antag_err key_second_active(void)
     k.state = AG_KEY_ACTIVE;
     return ag_registry_put_key(reg, &k, F);
 }
+static struct ag_row_rotation rotation_of(uint64_t profile_id, enum ag_rotation_state state)
+{
+    return (struct ag_row_rotation){
+        .profile_id = profile_id, .old_key_id = 1, .new_key_id = 2, .state = state};
+}
+static enum antag_err rotation_second_open(void)
+{
+    struct ag_row_rotation first = rotation_of(1, AG_ROTATION_WATCHING);
+    struct ag_row_rotation over = rotation_of(1, AG_ROTATION_COMPLETE);
+    struct ag_row_rotation other = rotation_of(2, AG_ROTATION_PREPARED);
+    struct ag_row_rotation second = rotation_of(1, AG_ROTATION_PREPARED);
+
+    OK(ag_registry_put_rotation(reg, &first, F));
+    OK(ag_registry_put_rotation(reg, &over,
+                                F)); /* those that are over do not count, nor those of others */
+    OK(ag_registry_put_rotation(reg, &other, F));
+    return ag_registry_put_rotation(reg, &second, F);
+}
+static enum antag_err rotation_goes_back(void)
+{
+    struct ag_row_rotation r = rotation_of(1, AG_ROTATION_WATCHING);
+
+    OK(ag_registry_put_rotation(reg, &r, F));
+    r.state = AG_ROTATION_SUBMITTED;
+    return ag_registry_put_rotation(reg, &r, F);
+}
+static enum antag_err rotation_of_no_key(void)
+{
+    struct ag_row_rotation r = rotation_of(1, AG_ROTATION_PREPARED);
+
+    r.new_key_id = 99;
+    return ag_registry_put_rotation(reg, &r, F);
+}
+static enum antag_err key_removed_with_private_half(void)
+{
+    return ag_registry_delete_key(reg, 2, F);
+}
+static enum antag_err profile_removed_with_keys(void)
+{
+    return ag_registry_delete_profile(reg, 1, F);
+}
+static enum antag_err gone_forgets(void)
+{
+    struct ag_row_gone g = {.name = "x/live", .next_key_version = 3, .next_antom_version = 2};
+
+    OK(ag_registry_put_gone(reg, &g, F));
+    g.next_key_version = 2;
+    return ag_registry_put_gone(reg, &g, F);
+}
 static enum antag_err key_version_twice(void)
 {
     struct ag_row_key k = reg_key(1, 2, AG_KEY_STAGED);
@@ -683,6 +732,13 @@ static const struct refusal {
     {"maximum age below -1", profile_age, ANTAG_ERR_BAD_PARAM, ""},
     {"sandbox profile launched", profile_sandbox_launched, ANTAG_ERR_BAD_PARAM, ""},
     {"second active key", key_second_active, ANTAG_ERR_KEY_STATE, "state"},
+    {"second open rotation", rotation_second_open, ANTAG_ERR_ROTATION_STATE, "profile"},
+    {"rotation goes back", rotation_goes_back, ANTAG_ERR_IMMUTABLE, "state"},
+    {"rotation of no key", rotation_of_no_key, ANTAG_ERR_NOT_FOUND, ""},
+    {"key removed with its private half", key_removed_with_private_half, ANTAG_ERR_KEY_STATE,
+     "version"},
+    {"profile removed before its keys", profile_removed_with_keys, ANTAG_ERR_NOT_FOUND, ""},
+    {"removed profile forgets", gone_forgets, ANTAG_ERR_IMMUTABLE, "next_key_version"},
     {"key version twice", key_version_twice, ANTAG_ERR_EXISTS, "version"},
     {"key version 0", key_version_zero, ANTAG_ERR_BAD_PARAM, ""},
     {"destroyed with a private half", key_destroyed_with_sealed, ANTAG_ERR_KEY_STATE, "sealed"},

@@ -85,6 +85,8 @@ static const struct {
      "the client id stands in another profile; it may stand in one only"},
     {"merchant_key.profile_id, merchant_key.version", ANTAG_ERR_EXISTS, "version",
      "the profile has a merchant key of this version already; versions are never used twice"},
+    {"rotation.profile_id", ANTAG_ERR_ROTATION_STATE, "profile",
+     "a rotation of the profile is under way already"},
     {"merchant_key.profile_id", ANTAG_ERR_KEY_STATE, "state",
      "the profile has an active merchant key already; it must be superseded first"},
     {"antom_key.profile_id, antom_key.version", ANTAG_ERR_EXISTS, "version",
