@@ -50,7 +50,7 @@
  *   key_resume      {profile, version} -> KEY     key_set   {profile, version, key_version} -> KEY
  *   antom_key_add   {profile, same_as_other_environment?} + memfd public key -> ANTOM_KEY
  *                    ANTOM_KEY: {profile, version, state, bits, fingerprint, created_at_ms,
- *                    state_since_ms, until_ms?, warning?}
+ *                    state_since_ms, until_ms?, waits_for?, who?, warning?}
  *   antom_key_list  {profile?} -> {antom_keys: [ANTOM_KEY]}
  *                    (of a launched profile it is staged, and verifies nothing before it is activated, or verifies an
  *                    answer that the agent fetched itself during a rotation)

@@ -42,7 +42,7 @@ static void tell_due(struct antag_writer *w, const struct ag_row_profile *p,
     if (k == NULL)
         return;
     end = ag_cryptoperiod_end(k->created_at_ms, p->cryptoperiod_days);
-    snprintf(how, sizeof how, "antomctl key generate %s", p->name);
+    snprintf(how, sizeof how, "antomctl rotate start %s", p->name);
     if (ag_cryptoperiod_due(end, now_ms) >= 3)
         tell(w, how, "key %u of %s is to be replaced: its period ends in %lld days", k->version,
              p->name, (long long)((end - now_ms) / 86400000));

@@ -319,12 +319,12 @@ enum antag_err ag_notice_due(struct ag_txn *t, const char *profile, uint32_t ver
              left_ms > 0 ? "due to be replaced" : "overdue");
     snprintf(
         n->lead, sizeof n->lead,
-        "A signing key comes to the end of its period. It goes on signing; make a new one, give "
-        "its public half to Antom, and activate it when Antom has it.");
+        "A signing key comes to the end of its period. It goes on signing; a rotation replaces it, "
+        "and takes its time at Antom.");
     add(n, "profile", "%s", profile);
     add(n, "key", "version %u", version);
     add_time(n, "end", end_ms);
-    snprintf(words, sizeof words, "key generate %s", profile);
+    snprintf(words, sizeof words, "rotate start %s", profile);
     ag_outbox_command(t->st, n->command, words);
     n->m.command = n->command;
     err = mail_all(t, n, is_anybody, NULL, fault);

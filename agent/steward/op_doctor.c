@@ -265,7 +265,7 @@ static void check_shared_keys(struct doctor *d, const struct ag_book *b)
         ag_rule_shared_key_warning(b, k, warning);
         if (p == NULL || warning[0] == '\0' || k->state == AG_KEY_DESTROYED)
             continue;
-        snprintf(remedy, sizeof remedy, "antomctl key generate %s", p->name);
+        snprintf(remedy, sizeof remedy, "antomctl rotate start %s", p->name);
         say(d, "shared_key", false, remedy, "%s version %u: %s", p->name, k->version, warning);
     }
 }

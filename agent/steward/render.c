@@ -140,9 +140,17 @@ static const char *actor_name(enum ag_actor_kind who)
 static void write_wait(struct antag_writer *w, const struct ag_book *b, const struct ag_life *l,
                        const struct ag_row_key *k, bool self_tested)
 {
+    const struct ag_row_rotation *r = ag_book_open_rotation(b, k->profile_id);
     struct ag_key_facts facts;
     struct ag_wait wait = {.for_ms = -1};
+    char text[80];
 
+    if (r != NULL && r->new_key_id == k->id && k->state == AG_KEY_STAGED) {
+        snprintf(text, sizeof text, "rotation %llu, which is %s", (unsigned long long)r->id,
+                 ag_rotation_state_name(r->state));
+        antag_w_kv_str(w, "waits_for", text);
+        return;
+    }
     ag_life_facts(l, b, k, self_tested, &facts);
     ag_keylife_wait(&facts, &wait);
     if (wait.reason[0] != '\0')
@@ -198,6 +206,12 @@ void ag_render_antom_key(struct antag_writer *w, const struct ag_book *b, const 
     antag_w_kv_int(w, "state_since_ms", k->state_at_ms);
     if (left >= 0)
         antag_w_kv_int(w, "until_ms", l->now_ms + left);
+    if (k->state == AG_ANTOM_KEY_STAGED) {
+        antag_w_kv_str(w, "waits_for",
+                       "staff activates it, or it verifies an answer that the agent fetches during "
+                       "a rotation");
+        antag_w_kv_str(w, "who", actor_name(AG_ACTS_STAFF));
+    }
     if (warning != NULL && warning[0] != '\0')
         antag_w_kv_str(w, "warning", warning);
     antag_w_end(w);

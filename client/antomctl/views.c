@@ -160,11 +160,21 @@ const struct ctl_view ctl_view_keys = {
 
 /* ---- Antom keys */
 
+static void after_antom_key(struct ctl *c, const json_t *key)
+{
+    int64_t version = 0;
+
+    (void)ctl_json_int(key, "version", &version);
+    if (strcmp(ctl_json_text(key, "state"), "staged") == 0)
+        ctl_next(c, "antom-key activate %s %" PRId64, ctl_json_text(key, "profile"), version);
+}
+
 const struct ctl_view ctl_view_antom_key = {
+    .after = after_antom_key,
     .columns = COLUMNS({"profile", "profile", CTL_AS_TEXT}, {"version", "version", CTL_AS_INT},
                        {"state", "state", CTL_AS_STATE}, {"since", "state_since_ms", CTL_AS_TIME},
-                       {"until", "until_ms", CTL_AS_TIME}, {"bits", "bits", CTL_AS_INT},
-                       {"created", "created_at_ms", CTL_AS_TIME},
+                       {"waits for", "waits_for", CTL_AS_TEXT}, {"until", "until_ms", CTL_AS_TIME},
+                       {"bits", "bits", CTL_AS_INT}, {"created", "created_at_ms", CTL_AS_TIME},
                        {"fingerprint", "fingerprint", CTL_AS_TEXT}),
 };
 

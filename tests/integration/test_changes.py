@@ -538,7 +538,7 @@ def test_reminders(launched):
         o.agent.stop()
         o.agent.start()
     mail = o.mail(BOB, f"key 1 of {o.live} is due")
-    assert f"key generate {o.live}" in mail.text
+    assert f"rotate start {o.live}" in mail.text
     assert o.approve(o.opened("profile", "set", o.live, "--cryptoperiod", "5"), ALICE)["state"] == "applied"
     assert any("its period ends in 4 days" in a for a in attention(o))
     o.agent.stop()

@@ -87,6 +87,17 @@ SENT = [
     ("staff list", "staff_list", {}),
     ("staff set --uid 5 --role approver,officer", "staff_set", {"uid": 5, "roles": ["approver", "officer"]}),
     ("staff remove --uid 5", "staff_remove", {"uid": 5}),
+    ("app remove shop", "app_remove", {"app": "shop"}),
+    ("antom-key activate a/live 2", "antom_key_activate", {"profile": "a/live", "version": 2}),
+    ("rotate request a/live", "rotate_request", {"profile": "a/live"}),
+    ("rotate status", "rotate_status", {}),
+    ("rotate status a/live --all", "rotate_status", {"profile": "a/live", "all": True}),
+    ("rotate submit a/live --key-version 2", "rotate_submit", {"profile": "a/live", "key_version": 2}),
+    ("rotate probe a/live", "rotate_probe", {"profile": "a/live"}),
+    ("rotate activate a/live --anyway", "rotate_activate", {"profile": "a/live", "anyway": True}),
+    ("rotate rollback a/live --reason leak", "rotate_rollback", {"profile": "a/live", "reason": "leak"}),
+    ("rotate cancel a/live", "rotate_cancel", {"profile": "a/live"}),
+    ("rotate call a/live --key new", "rotate_call", {"profile": "a/live", "key": "new"}),
     ("lock", "lock", {}),
 ]
 
@@ -400,6 +411,46 @@ def test_empty_lists_say_what_next(line, member, then):
     if then:
         next_line = done.stdout.decode().splitlines()[-1]
         assert next_line.startswith("next: antomctl --home ") and then in next_line
+
+
+ROTATION = {"rotation": 7, "profile": "a/live", "state": "approved", "meaning": "m " * 40, "state_ms": 1, "started_ms": 1,
+            "uid": 0, "old_key": {"version": 1, "state": "active", "keyring": "soft", "fingerprint": "ab" * 32},
+            "new_key": {"version": 2, "state": "staged", "keyring": "k" * 32, "fingerprint": "cd" * 32,
+                        "public_key": "QUJD" * 90},
+            "armed": True, "auto_rollback": False, "waits_for": "a person " * 20, "who": "staff",
+            "until_ms": 4100000000000, "old_probe": {"outcome": "none"},
+            "new_probe": {"outcome": "unproven", "at_ms": 1, "said": "\x1b[31mno " * 30, "by_hand": False}, "failures": 0,
+            "reason": "", "command": "rotate submit a/live", "next": ["Paste it. " * 20, "Then `antomctl rotate submit a/live`"]}
+
+
+def test_a_rotation():
+    """Fits the terminal but for the key that is there to be copied; what a stranger said does not act on it."""
+    done, _ = ask(answers({"rotations": [ROTATION]}), "rotate", "status", "a/live")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert [line for line in lines if len(line) > 100] == ["QUJD" * 90]
+    assert b"\x1b" not in done.stdout
+    assert lines[-1].endswith("rotate submit a/live") and lines[-1].startswith("next: antomctl --home ")
+    done, _ = ask(answers({"rotations": [ROTATION] * 2}), "rotate", "status")
+    assert max(map(len, done.stdout.decode().splitlines())) <= 100
+    done, _ = ask(answers({"rotations": []}), "rotate", "status", "a/live")
+    assert b"rotate start a/live" in done.stdout
+
+
+def test_an_answer_by_hand(tmp_path):
+    """Headers and body as curl prints them, byte for byte; of several heads the last."""
+    body = b'{"a": 1}\r\n\r\n\xff'
+    head = (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/2 200\r\nClient-Id: C\r\nresponse-time:  T \r\n"
+            b"Signature: algorithm=RSA256,signature=x\r\n\r\n")
+    path = tmp_path / "answer"
+    path.write_bytes(head + body)
+    done, asked = ask(answers(ROTATION), "rotate", "answer", "a/live", "--key", "new", "--file", str(path))
+    assert done.returncode == 0, done.stderr
+    assert asked[0].params == {"profile": "a/live", "key": "new", "client_id": "C", "response_time": "T",
+                               "signature": "algorithm=RSA256,signature=x", "body": body}
+    path.write_bytes(b"no head")
+    done, asked = ask(answers(ROTATION), "rotate", "answer", "a/live", "--key", "new", "--file", str(path))
+    assert done.returncode == 2 and b"curl -i" in done.stderr and not asked
 
 
 def test_export_is_the_key_alone():

@@ -258,6 +258,7 @@ def test_nothing_starts_without_approval(tmp_path):
             s.agent.refused("ROTATION_STATE", "rotate", step, LIVE, uid=OFFICER)
         s.agent.refused("ROTATION_STATE", "rotate", "activate", LIVE, "--anyway", uid=OFFICER)
         assert "rotate" in s.agent.refused("ROTATION_STATE", "key", "activate", LIVE, 2, uid=OFFICER)
+        assert s.ctl("key", "show", LIVE, 2)["waits_for"] == f"rotation {started['rotation']}, which is prepared"
         s.agent.refused("EXISTS", "rotate", "request", LIVE, uid=OFFICER)
         s.agent.refused("CHANGE_DENIED", "change", "approve", started["change"], uid=OFFICER)
         s.ctl("change", "reject", started["change"], uid=ALICE)
