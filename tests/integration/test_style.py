@@ -2,6 +2,7 @@
 of the agent, the protocol and the tool. Runs once, on the first build."""
 import os
 import pathlib
+import re
 import subprocess
 
 SOURCE = pathlib.Path(os.environ.get("ANTAG_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
@@ -23,7 +24,7 @@ def test_format():
 
 def test_layout():
     """The rooms of the house: a role includes no other role, the core nothing but itself and proto."""
-    roles = ["supervisor", "front", "keeper", "steward", "opener"]
+    roles = ["supervisor", "front", "keeper", "steward", "opener", "courier"]
     wrong = []
     for path in sources("*.c", "*.h"):
         name = path.relative_to(SOURCE).as_posix()
@@ -36,6 +37,19 @@ def test_layout():
                     own == "lib" and room not in ("lib", "core") or name.startswith(("proto/", "include/")):
                 wrong.append(f"{name}: {line}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_threats_name_tests_that_exist():
+    """Every row of agent/THREATS.md names tests, and each is there."""
+    rows = [line for line in (SOURCE / "agent/THREATS.md").read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`(test_\w+\.(?:py|c))::(\w+)`", row)
+        assert named, row
+        for file, name in named:
+            found = list((SOURCE / "tests").rglob(file))
+            assert len(found) == 1, file
+            assert re.search(rf"^(def|static void|int) {name}\(", found[0].read_text(), re.M), (file, name)
 
 
 if os.environ.get("ANTAG_FULL") == "1":
