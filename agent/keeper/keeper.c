@@ -69,7 +69,7 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
                                 .on_ready = on_ready,
                                 .on_ended = on_ended,
                                 .ctx = k};
-    struct antag_fault fault;
+    struct antag_fault fault = {0};
 
     k->role = r;
     if (conf == NULL || k->ring_key == NULL || strcmp(k->label + 8, start->name) != 0 ||

@@ -13,8 +13,8 @@ struct ag_ring_work {
     struct ag_ring_work *next, **at; /* in ring->works */
     uint64_t steward_number;
     uint32_t message_id;
-    bool generate;
-    bool forgotten; /* by a forget that came meanwhile */
+    bool generate, destroy; /* else: load */
+    bool forgotten;         /* by a forget that came meanwhile */
     struct ag_key_identity id;
     enum ag_key_use use;
     uint32_t bits;
@@ -180,7 +180,9 @@ static void work_run(uv_work_t *req)
     struct ag_ring_work *w = req->data;
     struct ag_backend *b = w->ring->backend;
 
-    if (w->generate)
+    if (w->destroy)
+        w->err = b->ops->destroy(b, w->id.handle, &w->fault);
+    else if (w->generate)
         w->err = b->ops->generate(b, &w->id, w->bits, &w->key, w->made, &w->fault);
     else
         w->err = b->ops->load(b, &w->id, (struct antag_slice){w->bytes, w->spki_len},
@@ -208,8 +210,23 @@ static enum antag_err publish(struct ag_ring *ring, struct ag_ring_work *w)
 
 static void load_ended(struct ag_ring *ring);
 
+static void destroy_end(struct ag_ring *ring, struct ag_ring_work *w)
+{
+    if (w->err == ANTAG_OK) {
+        ag_log(AG_LOG_INFO, "key.destroyed", AG_F_UINT("handle", w->id.handle));
+        answer_after_grace(ring, w->message_id, false);
+        return;
+    }
+    ag_log_fault(AG_LOG_ERROR, "key.not_destroyed", &w->fault);
+    ag_chan_refuse(ring->steward, w->message_id, &w->fault);
+}
+
 static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
 {
+    if (w->destroy) {
+        destroy_end(ring, w);
+        return;
+    }
     if (w->err == ANTAG_OK && w->forgotten)
         w->err = antag_fault_set(&w->fault, ANTAG_ERR_KEY_STATE, "handle",
                                  "the key was forgotten while it was being loaded");
@@ -233,7 +250,7 @@ static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
 static bool loads_are_under_way(const struct ag_ring *ring)
 {
     for (const struct ag_ring_work *w = ring->works; w != NULL; w = w->next)
-        if (!w->generate && w->steward_number == ring->steward_number)
+        if (!w->generate && !w->destroy && w->steward_number == ring->steward_number)
             return true;
     return false;
 }
@@ -285,6 +302,21 @@ static bool is_under_way(const struct ag_ring *ring, uint64_t handle)
         if (w->id.handle == handle)
             return true;
     return false;
+}
+
+static void order_destroy(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+{
+    struct ag_ring_work *w = calloc(1, sizeof *w);
+
+    if (w == NULL) {
+        refuse(ring, id, ANTAG_ERR_NO_MEMORY, NULL, "out of memory");
+        return;
+    }
+    forget_works(ring, p->id.handle);
+    (void)ag_keytable_remove(ring->keys, p->id.handle);
+    w->destroy = true;
+    w->id = p->id;
+    work_start(ring, id, w);
 }
 
 static void order_generate(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
@@ -441,9 +473,9 @@ static const struct {
     const char *name;
     void (*take)(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p);
 } orders[] = {
-    {"begin", order_begin},       {"load", order_load},     {"load_end", order_load_end},
-    {"generate", order_generate}, {"permit", order_permit}, {"stop", order_stop},
-    {"forget", order_forget},
+    {"begin", order_begin},       {"load", order_load},       {"load_end", order_load_end},
+    {"generate", order_generate}, {"permit", order_permit},   {"stop", order_stop},
+    {"forget", order_forget},     {"destroy", order_destroy},
 };
 
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)

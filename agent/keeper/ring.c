@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/keeper/backend/pkcs11.h"
 #include "agent/keeper/ring_internal.h"
 #include "agent/lib/log.h"
 
 #define DRAIN_MS 1000
 
-static const struct ag_backend_ops *const backends[] = {&ag_backend_soft}; /* by conf's type */
+static const struct ag_backend_ops *const backends[] = {
+    [AG_KEYRING_SOFT] = &ag_backend_soft, [AG_KEYRING_PKCS11] = &ag_backend_pkcs11};
 
 static size_t worker_count(const struct ag_conf_keyring *conf)
 {
@@ -124,8 +126,10 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
 out:
     if (err != ANTAG_OK) {
         ag_ring_close(ring);
-        return antag_fault_set(fault, err, NULL, "the keyring %s could not be opened: %s",
-                               conf->keyring.name, antag_err_message(err));
+        return fault != NULL && fault->err == err
+                   ? err
+                   : antag_fault_set(fault, err, NULL, "the keyring %s could not be opened: %s",
+                                     conf->keyring.name, antag_err_message(err));
     }
     ring->conf.ring_key = conf->ring_key; /* taken */
     *out = ring;

@@ -42,8 +42,12 @@ static const struct key keys[] = {AG_CONF_KEYS(AG_ROW) AG_CONF_TEXTS(AG_TEXT_ROW
 #undef AG_TEXT_ROW
 #define AG_ROW(section, key, type, def, min, max, words, doc)                                      \
     {#section, #key, KIND_##type, def, min, max, words, doc, offsetof(struct ag_conf_keyring, key)},
-static const struct key ring_keys[] = {AG_CONF_KEYRING_KEYS(AG_ROW)};
+#define AG_TEXT_ROW(section, key, max, def, doc)                                                   \
+    {#section, #key, KIND_TEXT, 0, 0, max, def, doc, offsetof(struct ag_conf_keyring, key)},
+static const struct key ring_keys[] = {AG_CONF_KEYRING_KEYS(AG_ROW)
+                                           AG_CONF_KEYRING_TEXTS(AG_TEXT_ROW)};
 #undef AG_ROW
+#undef AG_TEXT_ROW
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -71,22 +75,26 @@ static char *text_member(void *base, const struct key *k)
     return (char *)base + k->offset;
 }
 
+static void set_defaults(void *base, const struct key *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].kind == KIND_TEXT)
+            snprintf(text_member(base, &table[i]), (size_t)table[i].max + 1, "%s", table[i].words);
+        else
+            *member(base, &table[i]) = table[i].def;
+    }
+}
+
 static void init_ring(struct ag_conf_keyring *ring, struct antag_slice name)
 {
     (void)antag_slice_copy(name, ring->name, sizeof ring->name);
-    for (size_t i = 0; i < COUNT(ring_keys); i++)
-        *member(ring, &ring_keys[i]) = ring_keys[i].def;
+    set_defaults(ring, ring_keys, COUNT(ring_keys));
 }
 
 void ag_conf_default(struct ag_conf *c)
 {
     memset(c, 0, sizeof *c);
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        if (keys[i].kind == KIND_TEXT)
-            snprintf(text_member(c, &keys[i]), (size_t)keys[i].max + 1, "%s", keys[i].words);
-        else
-            *member(c, &keys[i]) = keys[i].def;
-    }
+    set_defaults(c, keys, COUNT(keys));
     init_ring(&c->keyrings[0], antag_slice_of("soft"));
     c->keyring_count = 1;
 }
@@ -407,6 +415,41 @@ static bool is_host(const char *s)
     return strspn(s, name) == len && s[0] != '-' && s[0] != '.';
 }
 
+static bool refuse_ring(struct reading *r, const struct ag_conf_keyring *k, const char *key,
+                        const char *text)
+{
+    (void)refuse(r, key, "[keyring %s] %s", k->name, text);
+    return false;
+}
+
+/* What belongs to a token is set for one, all of it, and for nothing else. */
+static bool check_ring(struct reading *r, const struct ag_conf_keyring *k)
+{
+    if (k->type == AG_KEYRING_SOFT && (k->module[0] != '\0' || k->token[0] != '\0' ||
+                                       k->pin_file[0] != '\0' || k->environment[0] != '\0'))
+        return refuse_ring(r, k, "type",
+                           "module, token, pin_file and environment belong to type = pkcs11");
+    if (k->type == AG_KEYRING_SOFT)
+        return true;
+    if (strcmp(k->name, "soft") == 0)
+        return refuse_ring(r, k, "type", "\"soft\" stays soft; give another keyring a name");
+    if (k->module[0] != '/')
+        return refuse_ring(r, k, "module", "module must be set, to an absolute path");
+    if (strncmp(k->token, "pkcs11:", 7) != 0)
+        return refuse_ring(r, k, "token", "token must be set, to a PKCS#11 URI: pkcs11:token=NAME");
+    if (k->pin_file[0] != '/')
+        return refuse_ring(r, k, "pin_file", "pin_file must be set, to an absolute path");
+    return true;
+}
+
+static bool check_rings(struct reading *r)
+{
+    for (size_t i = 0; i < r->conf.keyring_count; i++)
+        if (!check_ring(r, &r->conf.keyrings[i]))
+            return false;
+    return true;
+}
+
 static bool check_rotation(struct reading *r)
 {
     struct ag_freezes freezes;
@@ -448,7 +491,7 @@ enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *te
         refuse_at(&r, bad_line, NULL, "must be `key = value`, [SECTION] or a comment behind #");
     if (bad_line < 0)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
-    if (r.failed || !check_mail(&r) || !check_rotation(&r))
+    if (r.failed || !check_mail(&r) || !check_rotation(&r) || !check_rings(&r))
         return ANTAG_ERR_CONF;
     *c = r.conf;
     return ANTAG_OK;

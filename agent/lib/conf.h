@@ -95,11 +95,22 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
 
 /* sections with a name of their own: [keyring NAME] */
 #define AG_CONF_KEYRING_KEYS(R)                                                                    \
-    R(keyring, type, WORD, 0, 0, 0, "soft", "What holds the private keys.")                        \
-    R(keyring, threads, NUM, 0, 0, 64, "", "Threads that sign. 0: one a core.")                    \
+    R(keyring, type, WORD, 0, 0, 1, "soft|pkcs11",                                                 \
+      "What holds the private keys: the registry, sealed, or a token that never gives them out.")  \
+    R(keyring, threads, NUM, 0, 0, 64, "",                                                         \
+      "Threads that sign; of pkcs11 each has a session of its own. 0: one a core.")                \
     R(keyring, profile_rate, NUM, 0, 0, ANTAG_RATE_MAX, "",                                        \
       "Signatures a second under the key of one profile, whoever asks. 0: as many as come.")
 
+/*  section, key, most bytes, default, what it does. Texts of one line. */
+#define AG_CONF_KEYRING_TEXTS(R)                                                                   \
+    R(keyring, module, 160, "",                                                                    \
+      "pkcs11: the module, an absolute path; nobody but root and the agent may write it.")         \
+    R(keyring, token, 160, "", "pkcs11: the token, a PKCS#11 URI: pkcs11:token=kms1;serial=...")   \
+    R(keyring, pin_file, 160, "", "pkcs11: file that holds the PIN, one line, 0600.")              \
+    R(keyring, environment, 160, "", "pkcs11: NAME=VALUE, a variable that the module reads.")
+
+enum ag_keyring_type { AG_KEYRING_SOFT, AG_KEYRING_PKCS11 }; /* type */
 #define AG_CONF_KEYRINGS_MAX 8
 #define AG_CONF_STEWARD_CHAIN                                                                      \
     "steward" /* beside the keyrings' chains in the record; no keyring's name */
@@ -108,6 +119,9 @@ struct ag_conf_keyring {
     int64_t type;
     int64_t threads;
     int64_t profile_rate;
+#define AG_ROW(section, key, max, def, doc) char key[(max) + 1];
+    AG_CONF_KEYRING_TEXTS(AG_ROW)
+#undef AG_ROW
 };
 struct ag_conf {
 #define AG_ROW(section, key, type, def, min, max, words, doc) int64_t section##_##key;

@@ -81,6 +81,16 @@ static enum ag_level level_of(struct ag_steward *st, struct ag_keeper *kp, uint6
     return level;
 }
 
+static bool is_known(struct ag_steward *st, struct ag_keeper *kp, uint64_t handle)
+{
+    bool there;
+
+    uv_mutex_lock(&st->lock);
+    there = known(kp, handle) != NULL;
+    uv_mutex_unlock(&st->lock);
+    return there;
+}
+
 /* What the keeper holds is not known any more; retry_at_ms: when to load it anew. */
 static void lose(struct ag_steward *st, struct ag_keeper *kp, int64_t retry_at_ms)
 {
@@ -244,7 +254,7 @@ static enum ag_level loading_level(struct ag_steward *st, struct ag_keeper *kp,
 static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                      const struct ag_book *b)
 {
-    bool good = true;
+    bool good = true, outside = ag_keyring_is_outside(st, kp->name);
 
     for (size_t i = 0; i < b->key_count && good; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -253,12 +263,35 @@ static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan
         if (strcmp(k->keyring, kp->name) != 0)
             continue;
         level = loading_level(st, kp, b, k);
-        if (level == AG_LEVEL_ABSENT || k->state == AG_KEY_SUSPENDED)
+        if (outside &&
+            k->state == AG_KEY_DESTROYED) /* a crash may have come between its record and its end */
+            good = send_order(st, kp, c, "destroy", k->id, AG_LEVEL_ABSENT);
+        else if (level == AG_LEVEL_ABSENT || k->state == AG_KEY_SUSPENDED)
             unlearn(st, kp, k->id);
         else if (level == AG_LEVEL_STOPPED)
             good = send_order(st, kp, c, "stop", k->id, AG_LEVEL_STOPPED);
         else
             good = send_load(st, kp, c, b, k, level);
+    }
+    return good;
+}
+
+/* Keys that were being made in a token when an earlier steward ended: nobody has seen their public half. */
+static bool end_old_intents(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                            const struct ag_book *b)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < b->intent_count && good; i++) {
+        const struct ag_row_intent *intent = &b->intents[i];
+        struct antag_fault fault = {0};
+
+        if (strcmp(intent->keyring, kp->name) != 0 || intent->id > st->old_intent_max)
+            continue;
+        good = send_order(st, kp, c, "destroy", intent->id, AG_LEVEL_ABSENT);
+        unlearn(st, kp, intent->id);
+        if (good && ag_intent_end(st, intent, &fault) != ANTAG_OK)
+            ag_log_fault(AG_LOG_WARN, "key.intent_stays", &fault);
     }
     return good;
 }
@@ -273,7 +306,7 @@ static bool full_load(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     if (good)
         take_stopped(st, b, reply.result);
     ag_reply_fini(&reply);
-    good = good && load_all(st, kp, c, b);
+    good = good && load_all(st, kp, c, b) && end_old_intents(st, kp, c, b);
     if (good) {
         good = ag_call(c, "load_end", NULL, 0, AG_WAIT_KEEPER_MS, &reply) == ANTAG_OK;
         ag_reply_fini(&reply);
@@ -315,9 +348,25 @@ static bool raise_key(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     return send_order(st, kp, c, "permit", k->id, wanted);
 }
 
+/* What is destroyed in the registry is destroyed in the token, and known to be from then on. */
+static bool end_destroyed(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                          const struct ag_book *b)
+{
+    for (size_t i = 0; i < b->key_count; i++) {
+        const struct ag_row_key *k = &b->keys[i];
+
+        if (k->state == AG_KEY_DESTROYED && strcmp(k->keyring, kp->name) == 0 &&
+            !is_known(st, kp, k->id) && !send_order(st, kp, c, "destroy", k->id, AG_LEVEL_ABSENT))
+            return false;
+    }
+    return true;
+}
+
 static bool raise_keys(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                        const struct ag_book *b)
 {
+    if (ag_keyring_is_outside(st, kp->name) && !end_destroyed(st, kp, c, b))
+        return false;
     if (!repeat_stops(st, kp, c, b))
         return false;
     for (size_t i = 0; i < b->key_count; i++)
@@ -432,6 +481,16 @@ static bool next_to_lower(struct ag_steward *st, struct ag_keeper *kp, const str
     return found;
 }
 
+/* A key that was destroyed, or went with its application, is to be nowhere; others are forgotten. */
+static const char *lowering_order(const struct ag_book *b, uint64_t handle, enum ag_level wanted)
+{
+    const struct ag_row_key *k = ag_book_key(b, handle);
+
+    if (wanted != AG_LEVEL_ABSENT)
+        return "permit";
+    return k == NULL || k->state == AG_KEY_DESTROYED ? "destroy" : "forget";
+}
+
 static void lower_one(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                       const struct ag_book *b, uint64_t drained_epoch)
 {
@@ -439,7 +498,7 @@ static void lower_one(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     uint64_t handle;
 
     while (next_to_lower(st, kp, b, drained_epoch, &handle, &wanted)) {
-        const char *order = wanted == AG_LEVEL_ABSENT ? "forget" : "permit";
+        const char *order = lowering_order(b, handle, wanted);
 
         if (!send_order(st, kp, c, order, handle, wanted)) {
             lose(st, kp, 0);

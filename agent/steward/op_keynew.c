@@ -58,6 +58,11 @@ static enum antag_err intend(struct ag_steward *st, const struct ag_task *op, st
 
     if ((err = take_keyring(p, m, fault)) != ANTAG_OK)
         return err;
+    if (op->which == ANTAG_STAFF_key_import && ag_keyring_is_outside(st, m->row.keyring))
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "keyring",
+                               "\"%s\" makes its keys itself and takes none in; `antomctl key "
+                               "generate` makes one there",
+                               m->row.keyring);
     if (ag_state_get(st, NULL) == AG_STATE_UNLOCKED &&
         (err = ag_keeper_check(st, m->row.keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
         return err;
@@ -101,7 +106,7 @@ static void undo(struct ag_steward *st, const struct ag_task *op, struct making 
     enum antag_err err;
 
     if (m->held &&
-        ag_keeper_call(st, m->row.keyring, "forget", &p, AG_WAIT_KEEPER_MS, &fault) != ANTAG_OK)
+        ag_keeper_call(st, m->row.keyring, "destroy", &p, AG_WAIT_KEEPER_MS, &fault) != ANTAG_OK)
         ag_log_fault(AG_LOG_WARN, "key.not_forgotten", &fault);
     if (!m->intended)
         return;

@@ -10,8 +10,8 @@
 #include "agent/steward/rotation.h"
 
 /* No key that signs, or was about to. */
-static enum antag_err check_keys(const struct ag_book *b, const struct ag_row_profile *p,
-                                 struct antag_fault *fault)
+static enum antag_err check_keys(struct ag_steward *st, const struct ag_book *b,
+                                 const struct ag_row_profile *p, struct antag_fault *fault)
 {
     for (size_t i = 0; i < b->key_count; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -22,6 +22,12 @@ static enum antag_err check_keys(const struct ag_book *b, const struct ag_row_pr
                                    "%s key %u is %s; stop it first: `antomctl key suspend %s %u`",
                                    p->name, k->version, ag_key_state_name(k->state), p->name,
                                    k->version);
+        if (k->profile_id == p->id && k->state != AG_KEY_DESTROYED &&
+            ag_keyring_is_outside(st, k->keyring))
+            return antag_fault_set(fault, ANTAG_ERR_KEY_STATE, "app",
+                                   "%s key %u is in keyring \"%s\"; destroy it there first: "
+                                   "`antomctl key destroy %s %u`",
+                                   p->name, k->version, k->keyring, p->name, k->version);
     }
     for (size_t i = 0; i < b->intent_count; i++)
         if (b->intents[i].profile_id == p->id)
@@ -151,8 +157,8 @@ static enum antag_err remove_app(struct ag_txn *t, struct ag_task *op, struct an
     if ((err = ag_book_need_app(t->book, p->app.v, &app, fault)) != ANTAG_OK ||
         (err = ag_book_need_both(t->book, app, &live, &sandbox, fault)) != ANTAG_OK)
         return err;
-    if ((err = check_keys(t->book, live, fault)) != ANTAG_OK ||
-        (err = check_keys(t->book, sandbox, fault)) != ANTAG_OK)
+    if ((err = check_keys(t->st, t->book, live, fault)) != ANTAG_OK ||
+        (err = check_keys(t->st, t->book, sandbox, fault)) != ANTAG_OK)
         return err;
     ag_txn_deed(t, ag_task_actor(op), op->row->name, app->name, 0, "with its keys and grants");
     if ((err = ag_txn_write(t, fault)) != ANTAG_OK)

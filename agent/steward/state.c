@@ -119,6 +119,16 @@ void ag_conf_copy(struct ag_steward *st, struct ag_conf *out)
     uv_mutex_unlock(&st->lock);
 }
 
+bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring)
+{
+    const struct ag_conf_keyring *k;
+    struct ag_conf conf;
+
+    ag_conf_copy(st, &conf);
+    k = ag_conf_find_keyring(&conf, keyring);
+    return k != NULL && k->type != AG_KEYRING_SOFT;
+}
+
 /* ---- the published book */
 
 const struct ag_book *ag_book_hold(struct ag_steward *st)

@@ -160,6 +160,7 @@ struct ag_steward {
     struct ag_registry *reg;  /* NULL: closed */
     struct ag_record *record; /* opened and closed with it */
     uint64_t era;             /* counts openings */
+    uint64_t old_intent_max;  /* ids up to this are of intents that an earlier steward left */
     int64_t observed_base_ms, observed_mono_ms;
 
     struct ag_driver *driver;                  /* started with the role */
@@ -183,6 +184,8 @@ enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault)
 /* "file", "passphrase": what protects the root key; "" when the supervisor does not say. Not under a lock. */
 void ag_seal_name(struct ag_steward *st, char out[32]);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
+/* Does the keyring keep its private halves itself, and not as sealed rows? */
+bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring);
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
 struct ag_secret *ag_token_key(struct ag_steward *st);
@@ -227,6 +230,9 @@ ANTAG_MUST_CHECK enum antag_err ag_txn_write_quiet(struct ag_txn *t, struct anta
 /* Commits, hands the deed to the record, and reads the book again. */
 ANTAG_MUST_CHECK enum antag_err ag_txn_commit(struct ag_txn *t, struct antag_fault *fault);
 void ag_txn_end(struct ag_txn *t);
+/* Removes an intent that came to nothing. Threads that may wait. errors: those of transactions. */
+ANTAG_MUST_CHECK enum antag_err
+ag_intent_end(struct ag_steward *st, const struct ag_row_intent *intent, struct antag_fault *fault);
 /* Driver: opens the registry with the key of `st`, removes what a crash left, sets the state. */
 void ag_registry_start(struct ag_steward *st);
 void ag_registry_stop(struct ag_steward *st);      /* closes it, forgets keys and book */

@@ -128,24 +128,50 @@ static enum antag_err remove_intents(struct ag_steward *st, struct ag_book *b,
     struct ag_row_deed deed = {
         .at_ms = ag_clock_wall_ms(), .by_agent = true, .what = "agent.cleanup"};
     uint64_t epoch;
+    size_t count = 0;
     enum antag_err err;
 
-    if (b->intent_count == 0)
+    st->old_intent_max = b->intent_count == 0 ? 0 : b->intents[b->intent_count - 1].id;
+    for (size_t i = 0; i < b->intent_count; i++)
+        count += !ag_keyring_is_outside(st, b->intents[i].keyring);
+    if (count == 0)
         return ANTAG_OK;
     if ((err = ag_registry_begin(st->reg, fault)) != ANTAG_OK)
         return err;
     for (size_t i = 0; i < b->intent_count && err == ANTAG_OK; i++) {
+        if (ag_keyring_is_outside(st, b->intents[i].keyring))
+            continue; /* its keyring is asked first (keepers.c) */
         ag_log(AG_LOG_WARN, "key.unfinished_removed", AG_F_UINT("handle", b->intents[i].id),
                AG_F_UINT("profile", b->intents[i].profile_id),
                AG_F_UINT("version", b->intents[i].version));
         err = ag_registry_delete_intent(st->reg, b->intents[i].id, fault);
     }
     snprintf(deed.detail, sizeof deed.detail, "%zu keys that were being made when the agent ended",
-             b->intent_count);
+             count);
     if (err == ANTAG_OK)
         err = commit(st, &deed, &epoch, fault);
     if (err != ANTAG_OK)
         ag_registry_rollback(st->reg);
+    return err;
+}
+
+enum antag_err ag_intent_end(struct ag_steward *st, const struct ag_row_intent *intent,
+                             struct antag_fault *fault)
+{
+    struct ag_txn t;
+    enum antag_err err = ag_txn_begin(st, 0, &t, fault);
+
+    if (err == ANTAG_OK) {
+        const struct ag_row_profile *p = ag_book_profile(t.book, intent->profile_id);
+
+        ag_txn_deed(&t, ag_actor_agent, "agent.cleanup", p == NULL ? "" : p->name, intent->id,
+                    "version %u was being made in keyring %s when the agent ended", intent->version,
+                    intent->keyring);
+        if ((err = ag_txn_write(&t, fault)) == ANTAG_OK &&
+            (err = ag_registry_delete_intent(st->reg, intent->id, fault)) == ANTAG_OK)
+            err = ag_txn_commit(&t, fault);
+    }
+    ag_txn_end(&t);
     return err;
 }
 

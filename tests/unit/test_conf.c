@@ -288,6 +288,7 @@ static void test_document(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, " " #key " = "));                                          \
     settings--;
     AG_CONF_TEXTS(AG_ROW)
+    AG_CONF_KEYRING_TEXTS(AG_ROW)
 #undef AG_ROW
     CU_ASSERT_EQUAL(settings, 0);
     free(text);

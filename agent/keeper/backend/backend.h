@@ -51,6 +51,9 @@ struct ag_backend_ops {
                                struct ag_keyring_made *made, struct antag_fault *fault);
     /* Wipes the key from this process; NULL accepted. */
     void (*forget)(struct ag_backend_key *key);
+    /* Destroys the private half of this handle wherever the backend keeps it, if it does; it was forgotten before. Beside
+     * load and generate. errors: BACKEND. */
+    enum antag_err (*destroy)(struct ag_backend *b, uint64_t handle, struct antag_fault *fault);
 };
 
 extern const struct ag_backend_ops ag_backend_soft;

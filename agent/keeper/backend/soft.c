@@ -252,6 +252,15 @@ out:
     return err;
 }
 
+/* What there is stands sealed in the registry, which has wiped it. */
+static enum antag_err soft_destroy(struct ag_backend *b, uint64_t handle, struct antag_fault *fault)
+{
+    (void)b;
+    (void)handle;
+    (void)fault;
+    return ANTAG_OK;
+}
+
 const struct ag_backend_ops ag_backend_soft = {
     .open = soft_open,
     .close = soft_close,
@@ -259,4 +268,5 @@ const struct ag_backend_ops ag_backend_soft = {
     .load = soft_load,
     .generate = soft_generate,
     .forget = soft_forget,
+    .destroy = soft_destroy,
 };

@@ -64,6 +64,7 @@ static const struct method {
     {"permit", SPEC(permit_fields)},
     {"stop", SPEC(handle_fields)},
     {"forget", SPEC(handle_fields)},
+    {"destroy", SPEC(handle_fields)},
     {"import", SPEC(identity_fields)},
     {"public", {NULL, 0, sizeof(struct params)}},
 };

@@ -12,6 +12,8 @@
  *                      request stop {handle} -> {}               acts before it answers: no signature
  *                                                                leaves after that; undone by permit
  *                      request forget {handle} -> {}             wiped from memory
+ *                      request destroy {handle} -> {}            forgotten, and destroyed wherever the keyring keeps it;
+ *                                                                one that is not there is no error
  *                      request probe {handle, profile_id, env, version, profile, client_id, time, probe} -> {signature}
  *                                                                of the probe of that id (agent/core/probe.h), under
  *                                                                a key of use probe or sign; recorded like any other
