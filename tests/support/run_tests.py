@@ -24,10 +24,11 @@ TOPICS = {
     "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
                                 "test_onboard.py", "test_readme.py"],
                 "faults": ["test_change_crashes.py"]},
+    "keyrings": {"integration": ["test_keyrings.py"]},
     "rotation": {"integration": ["test_rotation.py", "test_switch.py", "test_readme.py"],
                  "faults": ["test_rotation_crashes.py"]},
 }
-JOBS = os.cpu_count() or 2
+JOBS = os.cpu_count() or 2  # of tests that wait for agents one more
 ONCE = ["test_change_crashes.py", "test_rotation_crashes.py", "test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
 # where one thing is done after the other: nothing for a race to be found in
 SEQUENTIAL = ["test_apps.py", "test_audit.py", "test_cli.py", "test_explain.py", "test_home.py", "test_import.py",
@@ -50,7 +51,7 @@ class Budget:
         return time.monotonic() >= self.end
 
 
-BUDGET = Budget(75 * 60)
+BUDGET = Budget(82 * 60)
 
 
 class Config:
@@ -184,7 +185,7 @@ def run_pytest_group(config, group, tally, extra, files=None):
     report, log = logs / f"{group}.xml", logs / f"{group}.log"
     report.unlink(missing_ok=True)
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider",
-               "-n", str(JOBS), f"--maxfail={MAX_FAILURES}", f"--junitxml={report}",
+               "-n", str(JOBS + 1), f"--maxfail={MAX_FAILURES}", f"--junitxml={report}",
                *([f"tests/{group}/{f}" for f in files] if files else [f"tests/{group}"]), *extra]
     left_out = [*(ONCE if config.name != "gcc-release" else []), *config.without]
     command += [f"--ignore=tests/{group}/{name}" for name in left_out]
