@@ -1,10 +1,13 @@
 """Private keys in a PKCS#11 token (SoftHSM 2), on the same commands and the same data plane as those of `soft`."""
+import re
 import threading
+import time
 
 import pytest
 
 import judge
-from agent_fixture import SLOW, Agent
+from agent_fixture import BIN, SLOW, Agent
+from antom_client import Client
 from signing import PAY, SANDBOX, refusal, sign, wait_until
 from softhsm import Token
 
@@ -178,3 +181,62 @@ def test_pin_file_that_others_can_read(token):
     token.pin_file.chmod(0o644)
     with Agent(conf=token.conf()) as a:
         wait_until("the log says why", lambda: "mode 0600" in a.log_text())
+
+
+# ---- a module that is broken
+
+@pytest.fixture
+def faulty(token):
+    """A key in a token whose module has faults, and another profile beside it in `soft`."""
+    with Agent(conf=token.conf(module=BIN / "antag-faultp11.so")) as a:
+        a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
+        a.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+        a.make_profile("beside", "sandbox")
+        check(a)
+        yield a
+        token.fault()
+
+
+@pytest.mark.parametrize("fault,says", [("wrong", "does not verify"), ("garbage", "does not verify"),
+                                        ("error", "DEVICE_ERROR|device|0x30")])
+def test_faults(faulty, token, fault, says):
+    """A false signature never leaves; what went wrong is told and over as soon as the module is right again."""
+    token.fault(fault)
+    assert refusal(faulty, SANDBOX).name == "BACKEND"
+    wait_until("the log says why", lambda: re.search(says, faulty.log_text(), re.I))
+    sign(faulty, "beside/sandbox")
+    token.fault()
+    wait_until("it signs again", lambda: try_to_sign(faulty), 5)
+    check(faulty)
+
+
+def test_a_module_that_crashes(faulty, token):
+    """It takes its own keeper down, which is started again."""
+    before = faulty.pid_of("keeper", "soft")
+    token.fault("crash")
+    assert refusal(faulty, SANDBOX).class_ == "retry"
+    sign(faulty, "beside/sandbox")
+    token.fault()
+    wait_until("it signs again", lambda: try_to_sign(faulty), 10)
+    check(faulty)
+    assert faulty.pid_of("keeper", "soft") == before
+    faulty.killed = True  # what a sanitizer says of the module's end
+
+
+def test_a_module_that_hangs(faulty, token):
+    """Its callers get their answer when their time is over; nobody else notices."""
+    token.fault("hang")
+    begin = time.monotonic()
+    with Client(faulty.agent_sock) as c:
+        waiting = [c.send("sign_request", profile=SANDBOX, method="POST", uri=PAY, body=b"{}", deadline_ms=1500)
+                   for _ in range(8)]
+        for _ in range(20):
+            sign(faulty, "beside/sandbox")
+        assert time.monotonic() - begin < 1.5 * SLOW, "others waited for it"
+        names = {c.recv_message()[2]["name"] for _ in waiting}
+    assert names <= {"DEADLINE", "BUSY", "BACKEND"}
+    assert time.monotonic() - begin < 5 * SLOW
+    faulty.ctl("status")
+    token.fault()
+    wait_until("it signs again", lambda: try_to_sign(faulty), 5)
+    check(faulty)

@@ -36,6 +36,14 @@ class Token:
                 "environment": f"SOFTHSM2_CONF={self.settings}", **more}
         return f"\n[keyring {name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items())
 
+    def fault(self, what=None):
+        """What tests/support/faultp11.c does from now on."""
+        path = self.folder / "fault"
+        if what is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(what)
+
     def objects(self):
         """How many files of objects the token has: two a key pair."""
         return len(list(self.tokens.glob("*/*.object"))) - len(list(self.tokens.glob("*/token.object")))

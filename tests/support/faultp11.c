@@ -1,0 +1,89 @@
+/* faultp11: a PKCS#11 module with faults: SoftHSM's, but for C_Sign, which does what a file beside softhsm2.conf named
+ * "fault" says: error, wrong (a bit is flipped), garbage, crash, or hang (until the file is gone). */
+#include <dlfcn.h>
+#include <p11-kit/pkcs11.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SOFTHSM "/usr/lib/softhsm/libsofthsm2.so"
+
+static CK_FUNCTION_LIST list;
+static CK_FUNCTION_LIST *real;
+
+static void fault_path(char out[512])
+{
+    const char *conf = getenv("SOFTHSM2_CONF");
+    const char *slash = conf == NULL ? NULL : strrchr(conf, '/');
+
+    snprintf(out, 512, "%.*s/fault", slash == NULL ? 0 : (int)(slash - conf),
+             conf == NULL ? "" : conf);
+}
+
+/* "" when there is none. */
+static void read_fault(char out[16])
+{
+    char path[512];
+    FILE *f;
+
+    out[0] = '\0';
+    fault_path(path);
+    if ((f = fopen(path, "re")) == NULL)
+        return;
+    if (fgets(out, 16, f) == NULL)
+        out[0] = '\0';
+    fclose(f);
+}
+
+static void hang(void)
+{
+    static const struct timespec pause = {.tv_nsec = 20000000};
+    char path[512];
+
+    fault_path(path);
+    while (access(path, F_OK) == 0)
+        nanosleep(&pause, NULL);
+}
+
+static CK_RV fault_sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG len, CK_BYTE_PTR sig,
+                        CK_ULONG_PTR sig_len)
+{
+    char fault[16];
+    CK_RV rv;
+
+    read_fault(fault);
+    if (strcmp(fault, "crash") == 0)
+        abort();
+    if (strcmp(fault, "hang") == 0)
+        hang();
+    rv = real->C_Sign(session, data, len, sig, sig_len);
+    if (strcmp(fault, "error") == 0)
+        return CKR_DEVICE_ERROR;
+    if (strcmp(fault, "wrong") == 0 && rv == CKR_OK)
+        sig[*sig_len / 2] ^= 1;
+    if (strcmp(fault, "garbage") == 0 && rv == CKR_OK) {
+        memset(sig, 'x', *sig_len);
+        *sig_len = 10;
+    }
+    return rv;
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
+{
+    void *lib = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
+    CK_C_GetFunctionList get = NULL;
+    void *at = lib == NULL ? NULL : dlsym(lib, "C_GetFunctionList");
+    CK_RV rv = CKR_GENERAL_ERROR;
+
+    if (at == NULL)
+        return rv;
+    memcpy(&get, &at, sizeof at);
+    if ((rv = get(&real)) != CKR_OK)
+        return rv;
+    list = *real;
+    list.C_Sign = fault_sign;
+    *out = &list;
+    return CKR_OK;
+}
