@@ -164,6 +164,23 @@ static bool send_order(struct ag_steward *st, struct ag_keeper *kp, struct ag_ch
     return !is_trouble(err);
 }
 
+/* Once it is done the key is known to be nowhere; what cannot be done now, as the token is away, is tried again. */
+static bool send_destroy(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                         uint64_t handle, bool *done)
+{
+    struct ag_keyring_params p = {.id = {.handle = handle}};
+    struct ag_reply reply = {0};
+    enum antag_err err = ag_call_keyring(c, "destroy", &p, NULL, 0, AG_WAIT_KEEPER_MS, &reply);
+
+    *done = err == ANTAG_OK;
+    if (*done)
+        learn(st, kp, handle, AG_LEVEL_ABSENT, NULL);
+    else
+        ag_log_fault(AG_LOG_WARN, "key.not_destroyed", &reply.fault);
+    ag_reply_fini(&reply);
+    return !is_trouble(err);
+}
+
 /* ---- stops that the driver has not repeated yet: the order may have crossed a permit of ours */
 
 static bool repeat_stops(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
@@ -254,7 +271,7 @@ static enum ag_level loading_level(struct ag_steward *st, struct ag_keeper *kp,
 static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                      const struct ag_book *b)
 {
-    bool good = true, outside = ag_keyring_is_outside(st, kp->name);
+    bool good = true, done, outside = ag_keyring_is_outside(st, kp->name);
 
     for (size_t i = 0; i < b->key_count && good; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -265,33 +282,13 @@ static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan
         level = loading_level(st, kp, b, k);
         if (outside &&
             k->state == AG_KEY_DESTROYED) /* a crash may have come between its record and its end */
-            good = send_order(st, kp, c, "destroy", k->id, AG_LEVEL_ABSENT);
+            good = send_destroy(st, kp, c, k->id, &done);
         else if (level == AG_LEVEL_ABSENT || k->state == AG_KEY_SUSPENDED)
             unlearn(st, kp, k->id);
         else if (level == AG_LEVEL_STOPPED)
             good = send_order(st, kp, c, "stop", k->id, AG_LEVEL_STOPPED);
         else
             good = send_load(st, kp, c, b, k, level);
-    }
-    return good;
-}
-
-/* Keys that were being made in a token when an earlier steward ended: nobody has seen their public half. */
-static bool end_old_intents(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
-                            const struct ag_book *b)
-{
-    bool good = true;
-
-    for (size_t i = 0; i < b->intent_count && good; i++) {
-        const struct ag_row_intent *intent = &b->intents[i];
-        struct antag_fault fault = {0};
-
-        if (strcmp(intent->keyring, kp->name) != 0 || intent->id > st->old_intent_max)
-            continue;
-        good = send_order(st, kp, c, "destroy", intent->id, AG_LEVEL_ABSENT);
-        unlearn(st, kp, intent->id);
-        if (good && ag_intent_end(st, intent, &fault) != ANTAG_OK)
-            ag_log_fault(AG_LOG_WARN, "key.intent_stays", &fault);
     }
     return good;
 }
@@ -306,7 +303,7 @@ static bool full_load(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     if (good)
         take_stopped(st, b, reply.result);
     ag_reply_fini(&reply);
-    good = good && load_all(st, kp, c, b) && end_old_intents(st, kp, c, b);
+    good = good && load_all(st, kp, c, b);
     if (good) {
         good = ag_call(c, "load_end", NULL, 0, AG_WAIT_KEEPER_MS, &reply) == ANTAG_OK;
         ag_reply_fini(&reply);
@@ -348,15 +345,66 @@ static bool raise_key(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     return send_order(st, kp, c, "permit", k->id, wanted);
 }
 
+/* False: an operation makes keys in the keyring now. */
+static bool is_quiet(struct ag_steward *st, const struct ag_keeper *kp, uint64_t *seq)
+{
+    bool quiet;
+
+    uv_mutex_lock(&st->lock);
+    quiet = kp->making == 0;
+    *seq = kp->making_seq;
+    uv_mutex_unlock(&st->lock);
+    return quiet;
+}
+
+/* Is the intent of nobody's? `b` may be old, and the key have been made since: so the registry is asked, while no
+ * operation begins or ends. */
+static bool is_left_over(struct ag_steward *st, const struct ag_keeper *kp, uint64_t handle)
+{
+    uint64_t before, after;
+    bool there = false;
+    struct ag_txn t;
+
+    if (!is_quiet(st, kp, &before))
+        return false;
+    if (ag_txn_begin(st, 0, &t, NULL) == ANTAG_OK)
+        for (size_t i = 0; i < t.book->intent_count; i++)
+            there = there || t.book->intents[i].id == handle;
+    ag_txn_end(&t);
+    return there && is_quiet(st, kp, &after) && after == before;
+}
+
+/* Keys that were to be made in a token and came to nothing: nobody has seen their public half. */
+static bool end_left_intents(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                             const struct ag_book *b)
+{
+    bool good = true, done;
+
+    for (size_t i = 0; i < b->intent_count && good; i++) {
+        const struct ag_row_intent *intent = &b->intents[i];
+        struct antag_fault fault = {0};
+
+        if (strcmp(intent->keyring, kp->name) != 0 || !is_left_over(st, kp, intent->id))
+            continue;
+        good = send_destroy(st, kp, c, intent->id, &done);
+        unlearn(st, kp, intent->id);
+        if (done && ag_intent_end(st, intent, &fault) != ANTAG_OK)
+            ag_log_fault(AG_LOG_WARN, "key.intent_stays", &fault);
+    }
+    return good;
+}
+
 /* What is destroyed in the registry is destroyed in the token, and known to be from then on. */
 static bool end_destroyed(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                           const struct ag_book *b)
 {
+    bool done;
+
     for (size_t i = 0; i < b->key_count; i++) {
         const struct ag_row_key *k = &b->keys[i];
 
         if (k->state == AG_KEY_DESTROYED && strcmp(k->keyring, kp->name) == 0 &&
-            !is_known(st, kp, k->id) && !send_order(st, kp, c, "destroy", k->id, AG_LEVEL_ABSENT))
+            !is_known(st, kp, k->id) && !send_destroy(st, kp, c, k->id, &done))
             return false;
     }
     return true;
@@ -365,7 +413,8 @@ static bool end_destroyed(struct ag_steward *st, struct ag_keeper *kp, struct ag
 static bool raise_keys(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                        const struct ag_book *b)
 {
-    if (ag_keyring_is_outside(st, kp->name) && !end_destroyed(st, kp, c, b))
+    if (ag_keyring_is_outside(st, kp->name) &&
+        (!end_destroyed(st, kp, c, b) || !end_left_intents(st, kp, c, b)))
         return false;
     if (!repeat_stops(st, kp, c, b))
         return false;

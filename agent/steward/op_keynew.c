@@ -21,6 +21,7 @@ struct making {
     struct ag_row_key row;
     struct ag_keyring_made made;
     bool intended, held; /* an intent is in the registry; the keeper holds the key */
+    bool making;         /* its keyring knows that it is under way */
 };
 
 static enum antag_err take_keyring(const struct antag_key_new_params *p, struct making *m,
@@ -66,6 +67,8 @@ static enum antag_err intend(struct ag_steward *st, const struct ag_task *op, st
     if (ag_state_get(st, NULL) == AG_STATE_UNLOCKED &&
         (err = ag_keeper_check(st, m->row.keyring, AG_WAIT_KEEPER_MS, fault)) != ANTAG_OK)
         return err;
+    ag_keeper_making(st, m->row.keyring, 1);
+    m->making = true;
     if ((err = ag_txn_begin(st, 0, &t, fault)) != ANTAG_OK)
         goto out;
     if ((err = ag_book_need_profile(t.book, p->profile.v, &found, fault)) != ANTAG_OK)
@@ -105,6 +108,10 @@ static void undo(struct ag_steward *st, const struct ag_task *op, struct making 
     struct ag_txn t = {0};
     enum antag_err err;
 
+    if (m->intended && ag_keyring_is_outside(st, m->row.keyring)) {
+        ag_driver_kick(st); /* which has the token asked, and removes the intent then (keepers.c) */
+        return;
+    }
     if (m->held &&
         ag_keeper_call(st, m->row.keyring, "destroy", &p, AG_WAIT_KEEPER_MS, &fault) != ANTAG_OK)
         ag_log_fault(AG_LOG_WARN, "key.not_forgotten", &fault);
@@ -282,6 +289,8 @@ static enum antag_err make_key(struct ag_steward *st, struct ag_task *op, struct
         goto out;
     err = answer(st, m, w, fault);
 out:
+    if (m->making)
+        ag_keeper_making(st, m->row.keyring, -1);
     if (m->intended || m->held)
         undo(st, op, m);
     free(m);

@@ -264,6 +264,18 @@ static bool is_up(const struct ag_keeper *kp)
     return kp->chan != NULL && kp->loaded_gen == kp->gen;
 }
 
+void ag_keeper_making(struct ag_steward *st, const char *keyring, int by)
+{
+    struct ag_keeper *kp;
+
+    uv_mutex_lock(&st->lock);
+    if ((kp = find_keeper(st, keyring)) != NULL) {
+        kp->making += by;
+        kp->making_seq++;
+    }
+    uv_mutex_unlock(&st->lock);
+}
+
 bool ag_keeper_holds(struct ag_steward *st, const char *keyring, uint64_t handle)
 {
     const struct ag_keeper *kp;

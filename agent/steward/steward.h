@@ -64,6 +64,8 @@ struct ag_keeper {
     int64_t retry_at_ms; /* a full load failed on a channel that is open: not before then */
     size_t key_count, key_cap;
     struct ag_keeper_key *keys;
+    int making;          /* operations that make keys in it */
+    uint64_t making_seq; /* counts their beginnings and ends */
 };
 
 /* who does something: a member of staff, or the agent by itself */
@@ -160,7 +162,6 @@ struct ag_steward {
     struct ag_registry *reg;  /* NULL: closed */
     struct ag_record *record; /* opened and closed with it */
     uint64_t era;             /* counts openings */
-    uint64_t old_intent_max;  /* ids up to this are of intents that an earlier steward left */
     int64_t observed_base_ms, observed_mono_ms;
 
     struct ag_driver *driver;                  /* started with the role */
@@ -247,6 +248,8 @@ void ag_peers_conf(struct ag_steward *st);                            /* a place
 struct ag_chan *ag_front_hold(struct ag_steward *st, uint64_t *gen);  /* NULL: not there */
 struct ag_chan *ag_courier_hold(struct ag_steward *st);               /* NULL: not there */
 struct ag_chan *ag_keeper_hold(struct ag_steward *st, const char *keyring, uint64_t *gen);
+/* Keys are being made in this keyring by operations of this steward: its intents are not left over. by: 1 or -1. */
+void ag_keeper_making(struct ag_steward *st, const char *keyring, int by);
 /* Does its keeper hold the key, tested? */
 bool ag_keeper_holds(struct ag_steward *st, const char *keyring, uint64_t handle);
 /* An operation had the keeper load this key: it passed its self-test. */

@@ -131,7 +131,6 @@ static enum antag_err remove_intents(struct ag_steward *st, struct ag_book *b,
     size_t count = 0;
     enum antag_err err;
 
-    st->old_intent_max = b->intent_count == 0 ? 0 : b->intents[b->intent_count - 1].id;
     for (size_t i = 0; i < b->intent_count; i++)
         count += !ag_keyring_is_outside(st, b->intents[i].keyring);
     if (count == 0)

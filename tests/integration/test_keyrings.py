@@ -6,7 +6,7 @@ import time
 import pytest
 
 import judge
-from agent_fixture import BIN, SLOW, Agent
+from agent_fixture import BIN, SLOW, Agent, CtlError
 from antom_client import Client
 from signing import PAY, SANDBOX, refusal, sign, wait_until
 from softhsm import Token
@@ -126,6 +126,20 @@ def test_token_that_goes_and_comes(agent, token):
     check(agent)
 
 
+def test_destroyed_while_the_token_is_away(agent, token):
+    """It is destroyed there as soon as the token is back."""
+    agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+    agent.ctl("key", "suspend", SANDBOX, 1)
+    agent.ctl("key", "compromise", SANDBOX, 1)
+    token.take_away()
+    agent.stop()
+    agent.start()
+    agent.ctl("key", "destroy", SANDBOX, 1)
+    token.bring_back()
+    agent.ctl("profile", "set", SANDBOX, "--notify-url", "https://pay.example/n")  # anything that moves the agent
+    wait_until("its objects are gone", lambda: token.objects() == 0)
+
+
 def try_to_sign(agent):
     try:
         return sign(agent, SANDBOX)
@@ -240,3 +254,30 @@ def test_a_module_that_hangs(faulty, token):
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 5)
     check(faulty)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_crash_while_a_key_is_made(faulty, token, whole):
+    """The keeper, or the whole agent, ends when the token has made the key and nobody knows it yet: it does not stay."""
+    had = token.objects()
+    token.fault("unborn")
+    with pytest.raises(CtlError):
+        faulty.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+    if whole:
+        faulty.kill()
+        faulty.start()
+    faulty.killed = True  # what a sanitizer says of the module's end
+    token.fault()
+    wait_until("it is gone", lambda: token.objects() == had, 30)
+    wait_until("one can be made", lambda: try_to_make(faulty), 30)
+    versions = [k["version"] for k in faulty.ctl("key", "list", SANDBOX)["keys"]]
+    assert versions == sorted(set(versions)) and token.objects() == had + 2
+    check(faulty)
+
+
+def try_to_make(agent):
+    try:
+        return agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+    except CtlError as error:
+        assert error.error["class"] == "retry", error
+        return None

@@ -1,5 +1,6 @@
 /* faultp11: a PKCS#11 module with faults: SoftHSM's, but for C_Sign, which does what a file beside softhsm2.conf named
- * "fault" says: error, wrong (a bit is flipped), garbage, crash, or hang (until the file is gone). */
+ * "fault" says: error, wrong (a bit is flipped), garbage, crash, or hang (until the file is gone); and C_GenerateKeyPair,
+ * which crashes behind its work when that says unborn. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>
@@ -70,6 +71,22 @@ static CK_RV fault_sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG le
     return rv;
 }
 
+/* The key is there, and whoever asked for it does not learn that. */
+static CK_RV fault_generate(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                            CK_ATTRIBUTE_PTR public, CK_ULONG public_count,
+                            CK_ATTRIBUTE_PTR private, CK_ULONG private_count,
+                            CK_OBJECT_HANDLE_PTR pub, CK_OBJECT_HANDLE_PTR priv)
+{
+    char fault[16];
+    CK_RV rv = real->C_GenerateKeyPair(session, mechanism, public, public_count, private,
+                                       private_count, pub, priv);
+
+    read_fault(fault);
+    if (strcmp(fault, "unborn") == 0)
+        abort();
+    return rv;
+}
+
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
 {
     void *lib = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
@@ -84,6 +101,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_
         return rv;
     list = *real;
     list.C_Sign = fault_sign;
+    list.C_GenerateKeyPair = fault_generate;
     *out = &list;
     return CKR_OK;
 }
