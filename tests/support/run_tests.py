@@ -189,7 +189,7 @@ def run_pytest_group(config, group, tally, extra, files=None):
                *([f"tests/{group}/{f}" for f in files] if files else [f"tests/{group}"]), *extra]
     left_out = [*(ONCE if config.name != "gcc-release" else []), *config.without]
     command += [f"--ignore=tests/{group}/{name}" for name in left_out]
-    status = run(command, log, env=config.env(), timeout=1500)
+    status = run(command, log, env=config.env(), timeout=2700)
     seconds = time.monotonic() - started
     if not report.exists():
         tally.add(config.name, group, 0, 1, seconds, [Name(f"pytest exit {status}"), *tail(log)])
