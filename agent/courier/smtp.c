@@ -1,80 +1,26 @@
 #include "agent/courier/smtp.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/core/mailbox.h"
 #include "agent/courier/curl.h"
-#include "agent/lib/secret.h"
+#include "agent/lib/secretfile.h"
 
-#define PASSWORD_MAX      1024
 #define CONNECT_MS        15000
 #define SERVER_RESPONSE_S 30L
-
-/* ---- the password: one line of a file that nobody else can read */
-
-static enum antag_err refuse_file(const char *path, const char *why, struct antag_fault *fault)
-{
-    return antag_fault_set(fault, ANTAG_ERR_MAIL_SETUP, "password_file", "%s %s", path, why);
-}
-
-static enum antag_err check_file(int fd, const char *path, struct antag_fault *fault)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return refuse_file(path, "is not a file", fault);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return refuse_file(path, "belongs to another user; it must be the agent's or root's",
-                           fault);
-    if ((st.st_mode & 077) != 0)
-        return refuse_file(path, "can be read by others; its mode must be 0600 or 0400", fault);
-    return ANTAG_OK;
-}
 
 static enum antag_err read_password(const char *path, struct ag_secret **out,
                                     struct antag_fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct ag_secret *s = NULL;
-    uint8_t *p, *end;
-    enum antag_err err;
-    ssize_t n;
+    struct antag_fault why;
+    enum antag_err err = ag_secret_read_line(path, out, &why);
 
-    if (fd < 0)
-        return antag_fault_set(fault, ANTAG_ERR_MAIL_SETUP, "password_file",
-                               "%s cannot be opened: %s", path, strerror(errno));
-    if ((err = check_file(fd, path, fault)) != ANTAG_OK)
-        goto out;
-    if ((s = ag_secret_new(PASSWORD_MAX + 1)) == NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_MAIL_LATER, NULL, "no locked memory for a password");
-        goto out;
-    }
-    p = ag_secret_bytes(s);
-    n = read(fd, p, PASSWORD_MAX + 1);
-    if (n <= 0 || n > PASSWORD_MAX) {
-        err = refuse_file(path, "must hold one line of at most 1024 bytes", fault);
-        goto out;
-    }
-    end = memchr(p, '\n', (size_t)n);
-    if (end == NULL)
-        end = p + n;
-    if (end > p && end[-1] == '\r')
-        end--;
-    *end = '\0';
-    if (end == p || strlen((const char *)p) != (size_t)(end - p))
-        err = refuse_file(path, "must begin with the password, without NUL bytes", fault);
-out:
-    close(fd);
     if (err == ANTAG_OK)
-        *out = s;
-    else
-        ag_secret_free(s);
-    return err;
+        return err;
+    return antag_fault_set(fault,
+                           err == ANTAG_ERR_CONF ? ANTAG_ERR_MAIL_SETUP : ANTAG_ERR_MAIL_LATER,
+                           "password_file", "%s", antag_fault_text(&why));
 }
 
 /* ---- what came of it */

@@ -191,10 +191,16 @@ def test_module_that_others_can_write(token, tmp_path):
         wait_until("the log says why", lambda: "can be written by others" in a.log_text())
 
 
+def test_an_empty_pin_is_not_tried(token):
+    token.write_pin("")
+    with Agent(conf=token.conf()) as a:
+        wait_until("the log says why", lambda: "not empty" in a.log_text())
+
+
 def test_pin_file_that_others_can_read(token):
     token.pin_file.chmod(0o644)
     with Agent(conf=token.conf()) as a:
-        wait_until("the log says why", lambda: "mode 0600" in a.log_text())
+        wait_until("the log says why", lambda: "mode must be 0600" in a.log_text())
 
 
 # ---- a module that is broken

@@ -9,7 +9,6 @@
 #include "agent/keeper/backend/pkcs11.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,9 +26,9 @@
 #include "agent/keeper/backend/p11kit.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
+#include "agent/lib/secretfile.h"
 
 #define ID_LEN       32
-#define PIN_MAX      256
 #define SLOTS_MAX    64
 #define TRY_AGAIN_MS 500 /* after a token that was not there */
 #define MODULUS_MAX  (4096 / 8)
@@ -122,35 +121,12 @@ static enum antag_err check_module(const struct p11 *b, struct antag_fault *faul
 static enum antag_err read_pin(const struct p11 *b, struct ag_secret **out,
                                struct antag_fault *fault)
 {
-    int fd = open(b->conf.pin_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct ag_secret *s = ag_secret_new(PIN_MAX + 1);
-    struct stat st;
-    ssize_t n = -1;
-    uint8_t *end;
-    enum antag_err err = ANTAG_ERR_BACKEND;
+    struct antag_fault why;
 
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        refuse_conf(fault, b, "pin_file", b->conf.pin_file, strerror(errno));
-    } else if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 ||
-               (st.st_uid != 0 && st.st_uid != geteuid())) {
-        refuse_conf(fault, b, "pin_file", b->conf.pin_file,
-                    "must be a file of the agent's or root's, of mode 0600 or 0400");
-    } else if (s == NULL) {
-        antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no locked memory for a PIN");
-    } else if ((n = read(fd, ag_secret_bytes(s), PIN_MAX + 1)) <= 0 || n > PIN_MAX) {
-        refuse_conf(fault, b, "pin_file", b->conf.pin_file, "must hold one line, the PIN");
-    } else {
-        end = memchr(ag_secret_bytes(s), '\n', (size_t)n);
-        ag_secret_set_len(s, end == NULL ? (size_t)n : (size_t)(end - ag_secret_bytes(s)));
-        err = ANTAG_OK;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (err == ANTAG_OK)
-        *out = s;
-    else
-        ag_secret_free(s);
-    return err;
+    if (ag_secret_read_line(b->conf.pin_file, out, &why) == ANTAG_OK)
+        return ANTAG_OK;
+    return antag_fault_set(fault, ANTAG_ERR_BACKEND, "pin_file", "[keyring %s] pin_file: %s",
+                           b->conf.name, antag_fault_text(&why));
 }
 
 /* "NAME=VALUE", which the module reads when it starts. */
