@@ -4,13 +4,15 @@
 #include <unistd.h>
 
 #include "agent/keeper/backend/pkcs11.h"
+#include "agent/keeper/backend/tpm.h"
 #include "agent/keeper/ring_internal.h"
 #include "agent/lib/log.h"
 
 #define DRAIN_MS 1000
 
-static const struct ag_backend_ops *const backends[] = {
-    [AG_KEYRING_SOFT] = &ag_backend_soft, [AG_KEYRING_PKCS11] = &ag_backend_pkcs11};
+static const struct ag_backend_ops *const backends[] = {[AG_KEYRING_SOFT] = &ag_backend_soft,
+                                                        [AG_KEYRING_PKCS11] = &ag_backend_pkcs11,
+                                                        [AG_KEYRING_TPM] = &ag_backend_tpm};
 
 static size_t worker_count(const struct ag_conf_keyring *conf)
 {

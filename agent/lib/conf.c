@@ -422,17 +422,8 @@ static bool refuse_ring(struct reading *r, const struct ag_conf_keyring *k, cons
     return false;
 }
 
-/* What belongs to a token is set for one, all of it, and for nothing else. */
-static bool check_ring(struct reading *r, const struct ag_conf_keyring *k)
+static bool check_token(struct reading *r, const struct ag_conf_keyring *k)
 {
-    if (k->type == AG_KEYRING_SOFT && (k->module[0] != '\0' || k->token[0] != '\0' ||
-                                       k->pin_file[0] != '\0' || k->environment[0] != '\0'))
-        return refuse_ring(r, k, "type",
-                           "module, token, pin_file and environment belong to type = pkcs11");
-    if (k->type == AG_KEYRING_SOFT)
-        return true;
-    if (strcmp(k->name, "soft") == 0)
-        return refuse_ring(r, k, "type", "\"soft\" stays soft; give another keyring a name");
     if (k->module[0] != '/')
         return refuse_ring(r, k, "module", "module must be set, to an absolute path");
     if (strncmp(k->token, "pkcs11:", 7) != 0)
@@ -440,6 +431,37 @@ static bool check_ring(struct reading *r, const struct ag_conf_keyring *k)
     if (k->pin_file[0] != '/')
         return refuse_ring(r, k, "pin_file", "pin_file must be set, to an absolute path");
     return true;
+}
+
+/* Named, because a TCTI may also be a command to run. */
+static bool check_tcti(struct reading *r, const struct ag_conf_keyring *k)
+{
+    if (strcmp(k->tcti, "device:/dev/tpm0") == 0)
+        return refuse_ring(
+            r, k, "tcti",
+            "/dev/tpm0 would be nobody else's and has room for three objects; the kernel's "
+            "resource manager is device:/dev/tpmrm0");
+    if (strncmp(k->tcti, "device:/", 8) != 0 && strncmp(k->tcti, "swtpm:", 6) != 0 &&
+        strcmp(k->tcti, "tabrmd") != 0 && strncmp(k->tcti, "tabrmd:", 7) != 0)
+        return refuse_ring(r, k, "tcti",
+                           "tcti must be set: device:/dev/tpmrm0, tabrmd, tabrmd:... or swtpm:...");
+    return true;
+}
+
+/* What belongs to a token or TPM is set for one, all of it, and for nothing else. */
+static bool check_ring(struct reading *r, const struct ag_conf_keyring *k)
+{
+    if (k->type != AG_KEYRING_PKCS11 && (k->module[0] != '\0' || k->token[0] != '\0' ||
+                                         k->pin_file[0] != '\0' || k->environment[0] != '\0'))
+        return refuse_ring(r, k, "type",
+                           "module, token, pin_file and environment belong to type = pkcs11");
+    if (k->type != AG_KEYRING_TPM && k->tcti[0] != '\0')
+        return refuse_ring(r, k, "type", "tcti belongs to type = tpm");
+    if (k->type == AG_KEYRING_SOFT)
+        return true;
+    if (strcmp(k->name, "soft") == 0)
+        return refuse_ring(r, k, "type", "\"soft\" stays soft; give another keyring a name");
+    return k->type == AG_KEYRING_TPM ? check_tcti(r, k) : check_token(r, k);
 }
 
 static bool check_rings(struct reading *r)

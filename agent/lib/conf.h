@@ -95,8 +95,8 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
 
 /* sections with a name of their own: [keyring NAME] */
 #define AG_CONF_KEYRING_KEYS(R)                                                                    \
-    R(keyring, type, WORD, 0, 0, 1, "soft|pkcs11",                                                 \
-      "What holds the private keys: the registry, sealed, or a token that never gives them out.")  \
+    R(keyring, type, WORD, 0, 0, 1, "soft|pkcs11|tpm",                                             \
+      "What holds the private keys: the registry, or a token or TPM that never gives them out.")   \
     R(keyring, threads, NUM, 0, 0, 64, "",                                                         \
       "Threads that sign; of pkcs11 each has a session of its own. 0: one a core.")                \
     R(keyring, profile_rate, NUM, 0, 0, ANTAG_RATE_MAX, "",                                        \
@@ -108,9 +108,11 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
       "pkcs11: the module, an absolute path; nobody but root and the agent may write it.")         \
     R(keyring, token, 160, "", "pkcs11: the token, a PKCS#11 URI: pkcs11:token=kms1;serial=...")   \
     R(keyring, pin_file, 160, "", "pkcs11: file that holds the PIN, one line, 0600.")              \
-    R(keyring, environment, 160, "", "pkcs11: NAME=VALUE, a variable that the module reads.")
+    R(keyring, environment, 160, "", "pkcs11: NAME=VALUE, a variable that the module reads.")      \
+    R(keyring, tcti, 160, "",                                                                      \
+      "tpm: how it is reached: device:/dev/tpmrm0, tabrmd or swtpm:path=SOCKET.")
 
-enum ag_keyring_type { AG_KEYRING_SOFT, AG_KEYRING_PKCS11 }; /* type */
+enum ag_keyring_type { AG_KEYRING_SOFT, AG_KEYRING_PKCS11, AG_KEYRING_TPM }; /* type */
 #define AG_CONF_KEYRINGS_MAX 8
 #define AG_CONF_STEWARD_CHAIN                                                                      \
     "steward" /* beside the keyrings' chains in the record; no keyring's name */

@@ -359,3 +359,41 @@ out:
     EVP_MD_CTX_free(ctx);
     return err;
 }
+
+void ag_keyform_self_test_digest(uint8_t digest[32])
+{
+    (void)EVP_Digest(test_text, sizeof test_text - 1, digest, NULL, EVP_sha256(), NULL);
+}
+
+bool ag_keyform_verifies(EVP_PKEY *pub, const uint8_t digest[32], struct antag_slice sig)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pub, NULL);
+    bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+                EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
+                EVP_PKEY_verify(ctx, sig.p, sig.len, digest, 32) == 1;
+
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+EVP_PKEY *ag_keyform_from_numbers(struct antag_slice n, struct antag_slice e)
+{
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    BIGNUM *bn_n = BN_bin2bn(n.p, (int)n.len, NULL), *bn_e = BN_bin2bn(e.p, (int)e.len, NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *out = NULL;
+
+    if (bld != NULL && bn_n != NULL && bn_e != NULL && ctx != NULL &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, bn_n) == 1 &&
+        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, bn_e) == 1 &&
+        (params = OSSL_PARAM_BLD_to_param(bld)) != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
+        (void)EVP_PKEY_fromdata(ctx, &out, EVP_PKEY_PUBLIC_KEY, params);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    BN_free(bn_n);
+    BN_free(bn_e);
+    EVP_PKEY_CTX_free(ctx);
+    return out;
+}

@@ -41,6 +41,13 @@ ANTAG_MUST_CHECK enum antag_err ag_keyform_spki(const EVP_PKEY *key, uint8_t out
  * errors: KEY_FORM, KEY_TYPE, KEY_SIZE, KEY_EXPONENT, KEY_TRAILING. */
 ANTAG_MUST_CHECK enum antag_err ag_keyform_public(struct antag_slice spki, EVP_PKEY **out,
                                                   struct antag_fault *fault);
+/* From modulus and public exponent, big-endian, as tokens and TPMs give them; NULL when they make no key. The
+ * caller's. */
+EVP_PKEY *ag_keyform_from_numbers(struct antag_slice n, struct antag_slice e);
+/* Whether `sig` is a signature (PKCS #1 v1.5) over the SHA-256 `digest` under the public key `pub`. */
+bool ag_keyform_verifies(EVP_PKEY *pub, const uint8_t digest[32], struct antag_slice sig);
+/* SHA-256 of the text of the self-test, for keys that only a device can sign with. */
+void ag_keyform_self_test_digest(uint8_t digest[32]);
 /* SHA-256 of the SPKI as 64 lower-case hex digits, terminated. */
 void ag_keyform_fingerprint(struct antag_slice spki, char out[65]);
 

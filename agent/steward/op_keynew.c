@@ -59,7 +59,7 @@ static enum antag_err intend(struct ag_steward *st, const struct ag_task *op, st
 
     if ((err = take_keyring(p, m, fault)) != ANTAG_OK)
         return err;
-    if (op->which == ANTAG_STAFF_key_import && ag_keyring_is_outside(st, m->row.keyring))
+    if (op->which == ANTAG_STAFF_key_import && !ag_keyring_imports(st, m->row.keyring))
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "keyring",
                                "\"%s\" makes its keys itself and takes none in; `antomctl key "
                                "generate` makes one there",

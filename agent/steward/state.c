@@ -119,14 +119,24 @@ void ag_conf_copy(struct ag_steward *st, struct ag_conf *out)
     uv_mutex_unlock(&st->lock);
 }
 
-bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring)
+static bool is_type(struct ag_steward *st, const char *keyring, enum ag_keyring_type type)
 {
     const struct ag_conf_keyring *k;
     struct ag_conf conf;
 
     ag_conf_copy(st, &conf);
     k = ag_conf_find_keyring(&conf, keyring);
-    return k != NULL && k->type != AG_KEYRING_SOFT;
+    return k != NULL && k->type == (int64_t)type;
+}
+
+bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring)
+{
+    return is_type(st, keyring, AG_KEYRING_PKCS11);
+}
+
+bool ag_keyring_imports(struct ag_steward *st, const char *keyring)
+{
+    return !is_type(st, keyring, AG_KEYRING_PKCS11) && !is_type(st, keyring, AG_KEYRING_TPM);
 }
 
 /* ---- the published book */

@@ -187,6 +187,8 @@ void ag_seal_name(struct ag_steward *st, char out[32]);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 /* Does the keyring keep its private halves itself, and not as sealed rows? */
 bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring);
+bool ag_keyring_imports(struct ag_steward *st,
+                        const char *keyring); /* does it take keys made elsewhere? */
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
 struct ag_secret *ag_token_key(struct ag_steward *st);

@@ -7,6 +7,7 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium>=1.0.18)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3>=3.40)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.88) # its headers; the courier loads it
 pkg_check_modules(P11KIT REQUIRED p11-kit-1>=0.24) # its headers; keepers of PKCS#11 keyrings load it
+pkg_check_modules(TSS REQUIRED tss2-esys>=3.2 tss2-mu tss2-rc tss2-tctildr) # likewise, keepers of TPM keyrings
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
 pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c>=4.0 msgpack>=4.0)

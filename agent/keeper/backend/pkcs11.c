@@ -17,10 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
-#include <openssl/rsa.h>
 #include <sodium.h>
 
 #include "agent/keeper/backend/p11kit.h"
@@ -342,27 +339,6 @@ static CK_RV find_objects(struct p11 *b, CK_SESSION_HANDLE s, CK_OBJECT_CLASS cl
     return rv != CKR_OK ? rv : end;
 }
 
-static EVP_PKEY *make_public(const uint8_t *n, size_t n_len, const uint8_t *e, size_t e_len)
-{
-    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    BIGNUM *bn_n = BN_bin2bn(n, (int)n_len, NULL), *bn_e = BN_bin2bn(e, (int)e_len, NULL);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    OSSL_PARAM *params = NULL;
-    EVP_PKEY *out = NULL;
-
-    if (bld != NULL && bn_n != NULL && bn_e != NULL && ctx != NULL &&
-        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, bn_n) == 1 &&
-        OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, bn_e) == 1 &&
-        (params = OSSL_PARAM_BLD_to_param(bld)) != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
-        (void)EVP_PKEY_fromdata(ctx, &out, EVP_PKEY_PUBLIC_KEY, params);
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(bld);
-    BN_free(bn_n);
-    BN_free(bn_e);
-    EVP_PKEY_CTX_free(ctx);
-    return out;
-}
-
 /* The public half of an object, private or public. */
 static CK_RV read_public(struct p11 *b, CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object,
                          EVP_PKEY **out)
@@ -374,7 +350,8 @@ static CK_RV read_public(struct p11 *b, CK_SESSION_HANDLE s, CK_OBJECT_HANDLE ob
     if (rv != CKR_OK)
         return rv;
     if (template[0].ulValueLen > sizeof n || template[1].ulValueLen > sizeof e ||
-        (*out = make_public(n, template[0].ulValueLen, e, template[1].ulValueLen)) == NULL)
+        (*out = ag_keyform_from_numbers((struct antag_slice){n, template[0].ulValueLen},
+                                        (struct antag_slice){e, template[1].ulValueLen})) == NULL)
         return CKR_ATTRIBUTE_VALUE_INVALID;
     return CKR_OK;
 }
@@ -432,19 +409,6 @@ static CK_RV sign_in(struct p11 *b, CK_SESSION_HANDLE s, struct p11_key *key,
     return rv;
 }
 
-static bool verifies(const struct p11_key *key, const uint8_t digest[32], const uint8_t *sig,
-                     size_t sig_len)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pub, NULL);
-    bool good = ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
-                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
-                EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
-                EVP_PKEY_verify(ctx, sig, sig_len, digest, 32) == 1;
-
-    EVP_PKEY_CTX_free(ctx);
-    return good;
-}
-
 /* One signature; a token that was lost is opened again once. `worker`: whose session. */
 static enum antag_err sign_once(struct p11 *b, size_t worker, struct p11_key *key,
                                 const uint8_t digest[32], uint8_t *sig, size_t *sig_len,
@@ -473,7 +437,7 @@ static enum antag_err sign_once(struct p11 *b, size_t worker, struct p11_key *ke
                                "the token holds another key under this key's id");
     if (rv != CKR_OK)
         return failed(fault, "the token did not sign", rv);
-    if (!verifies(key, digest, sig, *sig_len))
+    if (!ag_keyform_verifies(key->pub, digest, (struct antag_slice){sig, *sig_len}))
         return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL,
                                "the token gave a signature that does not verify");
     return ANTAG_OK;
@@ -526,7 +490,7 @@ static enum antag_err self_test(struct p11 *b, struct p11_key *key, struct antag
     size_t len = 0;
     enum antag_err err;
 
-    EVP_Digest("antom-agent self-test", 21, digest, NULL, EVP_sha256(), NULL);
+    ag_keyform_self_test_digest(digest);
     pthread_mutex_lock(&b->spare);
     err = sign_once(b, b->workers, key, digest, sig, &len, fault);
     pthread_mutex_unlock(&b->spare);
