@@ -1,5 +1,6 @@
 """Rotations against a false Antom over HTTPS, in its three modes, under the load of four payment services; by several
 members of staff with verified mailboxes. Antom's side is written with other cryptography (tests/support)."""
+import contextlib
 import http.server
 import json
 import subprocess
@@ -14,7 +15,9 @@ from agent_fixture import SLOW
 from false_antom import FalseAntom, Street
 from antom_client import AntomError, Client
 from signing import PAY, sign, wait_until
+from softhsm import Token
 from staffing import ALICE, BOB, CLIENT_ID, OFFICER, Office
+from swtpm import Tpm
 
 LIVE, SANDBOX = "shop/live", "shop/sandbox"
 OTHER_OFFICER = 10005
@@ -354,14 +357,30 @@ def test_key_version_and_keyring(tmp_path):
         s.agent.refused("NO_ACTIVE_KEY", "rotate", "start", LIVE) if not s.states(LIVE) else None
 
 
-def test_to_another_keyring(tmp_path):
-    """The usual first rotation: from one keyring to another."""
-    with FalseAntom(tmp_path, "replace") as antom, \
-            Shopping(tmp_path, antom, conf="\n[keyring second]\ntype = soft\n") as s:
+@contextlib.contextmanager
+def keyring(kind, folder):
+    """The section of a keyring named second."""
+    if kind == "tpm":
+        tpm = Tpm(folder)
+        try:
+            yield tpm.conf("second")
+        finally:
+            tpm.kill()
+    else:
+        yield Token(folder).conf("second") if kind == "pkcs11" else "\n[keyring second]\ntype = soft\n"
+
+
+@pytest.mark.parametrize("kind", ["soft", "pkcs11", "tpm"])
+def test_to_another_keyring(tmp_path, kind):
+    """The usual first rotation: from software to another keyring, under load."""
+    with keyring(kind, tmp_path) as conf, FalseAntom(tmp_path, "replace") as antom, \
+            Shopping(tmp_path, antom, conf=conf) as s, Street(s.agent, antom, LIVE) as load:
         s.submitted("--keyring", "second")
         seen = s.until("watching")
         assert (seen["old_key"]["keyring"], seen["new_key"]["keyring"]) == ("soft", "second")
         assert sign(s.agent, LIVE)["version"] == 2
+        wait_until("payments with the new key", lambda: load.paid[-1][1] == 2)
+    assert {(c, v) for _, c, v in load.refused} <= {("INVALID_SIGNATURE", 1)}
 
 
 # ---- notifications
