@@ -9,7 +9,8 @@
 #include "agent/lib/log.h"
 #include "agent/steward/steward.h"
 
-#define RETRY_MS 2000
+#define RETRY_MS       2000
+#define TOKEN_AGAIN_MS 30000 /* after a token that did not destroy a key */
 
 /* ---- what is known of a keeper's keys */
 
@@ -374,9 +375,18 @@ static bool is_left_over(struct ag_steward *st, const struct ag_keeper *kp, uint
     return there && is_quiet(st, kp, &after) && after == before;
 }
 
+/* What the token did not do now it is asked again. */
+static void ask_again(int64_t *next_ms)
+{
+    int64_t at_ms = ag_clock_mono_ms() + TOKEN_AGAIN_MS;
+
+    if (at_ms < *next_ms)
+        *next_ms = at_ms;
+}
+
 /* Keys that were to be made in a token and came to nothing: nobody has seen their public half. */
 static bool end_left_intents(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
-                             const struct ag_book *b)
+                             const struct ag_book *b, int64_t *next_ms)
 {
     bool good = true, done;
 
@@ -388,7 +398,9 @@ static bool end_left_intents(struct ag_steward *st, struct ag_keeper *kp, struct
             continue;
         good = send_destroy(st, kp, c, intent->id, &done);
         unlearn(st, kp, intent->id);
-        if (done && ag_intent_end(st, intent, &fault) != ANTAG_OK)
+        if (!done)
+            ask_again(next_ms);
+        else if (ag_intent_end(st, intent, &fault) != ANTAG_OK)
             ag_log_fault(AG_LOG_WARN, "key.intent_stays", &fault);
     }
     return good;
@@ -396,9 +408,9 @@ static bool end_left_intents(struct ag_steward *st, struct ag_keeper *kp, struct
 
 /* What is destroyed in the registry is destroyed in the token, and known to be from then on. */
 static bool end_destroyed(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
-                          const struct ag_book *b)
+                          const struct ag_book *b, int64_t *next_ms)
 {
-    bool done;
+    bool done = true;
 
     for (size_t i = 0; i < b->key_count; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -406,15 +418,23 @@ static bool end_destroyed(struct ag_steward *st, struct ag_keeper *kp, struct ag
         if (k->state == AG_KEY_DESTROYED && strcmp(k->keyring, kp->name) == 0 &&
             !is_known(st, kp, k->id) && !send_destroy(st, kp, c, k->id, &done))
             return false;
+        if (!done)
+            ask_again(next_ms);
     }
     return true;
 }
 
-static bool raise_keys(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
-                       const struct ag_book *b)
+static bool end_outside(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                        const struct ag_book *b, int64_t *next_ms)
 {
-    if (ag_keyring_is_outside(st, kp->name) &&
-        (!end_destroyed(st, kp, c, b) || !end_left_intents(st, kp, c, b)))
+    return !ag_keyring_is_outside(st, kp->name) ||
+           (end_destroyed(st, kp, c, b, next_ms) && end_left_intents(st, kp, c, b, next_ms));
+}
+
+static bool raise_keys(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
+                       const struct ag_book *b, int64_t *next_ms)
+{
+    if (!end_outside(st, kp, c, b, next_ms))
         return false;
     if (!repeat_stops(st, kp, c, b))
         return false;
@@ -447,13 +467,18 @@ static bool raise_one(struct ag_steward *st, struct ag_keeper *kp, const struct 
     bool good = false;
 
     if (c != NULL && look(st, kp, gen, &down_since_ms, &retry_at_ms)) {
-        good = raise_keys(st, kp, c, b);
+        good = raise_keys(st, kp, c, b, next_ms);
         if (!good)
             lose(st, kp, 0);
     }
     look(st, kp, gen, &down_since_ms, &retry_at_ms);
-    if (c != NULL && !good && ag_clock_mono_ms() >= retry_at_ms)
+    if (c != NULL && !good && ag_clock_mono_ms() >= retry_at_ms) {
         good = full_load(st, kp, c, gen, b);
+        if (good && !end_outside(st, kp, c, b, next_ms)) {
+            lose(st, kp, ag_clock_mono_ms() + RETRY_MS);
+            good = false;
+        }
+    }
     if (!good) {
         look(st, kp, gen, &down_since_ms, &retry_at_ms);
         if (c != NULL && retry_at_ms < *next_ms)

@@ -1,4 +1,5 @@
-"""Private keys in a PKCS#11 token (SoftHSM 2), on the same commands and the same data plane as those of `soft`."""
+"""What is particular to private keys in a PKCS#11 token (SoftHSM 2): tokens that go, come or are others, PINs, modules that are
+broken. The rules that all keyrings share stand in test_keyring_rules.py."""
 import re
 import threading
 import time
@@ -8,11 +9,10 @@ import pytest
 import judge
 from agent_fixture import BIN, SLOW, Agent, CtlError
 from antom_client import Client
-from signing import PAY, SANDBOX, refusal, sign, wait_until
+from signing import PAY, SANDBOX, judged, refusal, sign, try_to_sign, wait_until
 from softhsm import Token
 
 CLIENT_ID = "SANDBOX_5Xhsm"
-SENT = "/ams/sandbox/api/v1/payments/pay"
 
 
 @pytest.fixture
@@ -27,95 +27,11 @@ def agent(token):
         yield a
 
 
-def check(agent, profile=SANDBOX):
-    """A signature that verifies under the exported public key."""
-    public = judge.load_public(agent.ctl("key", "export", profile)["public_key"])
-    answer = sign(agent, profile)
-    judge.judge_request(public, "POST", SENT, CLIENT_ID, answer["headers"], b"{}")
-    return answer
-
-
-def test_a_key_of_its_own(agent, token):
-    """Made in the token, signs, and is there after a restart; nothing of it stands in the registry."""
-    key = agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    assert (key["keyring"], key["state"], key["bits"], key["origin"]) == ("hsm1", "active", 2048, "generated")
-    assert token.objects() == 2
-    assert check(agent)["version"] == 1
-    agent.stop()
-    agent.start()
-    assert check(agent)["version"] == 1
-    assert token.objects() == 2
-    line = agent.ctl("audit", "show", "hsm1", "--last", "9", "--type", "sign")["lines"][-1]
-    assert line["profile"] == SANDBOX and line["version"] == 1
-    agent.ctl("audit", "verify")
-
-
-def test_states(agent, token):
-    """The same states as in any keyring; a key that is destroyed is destroyed in the token."""
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    agent.ctl("key", "activate", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "suspend", SANDBOX, 2)
-    assert refusal(agent, SANDBOX).name == "KEY_STATE"
-    agent.ctl("key", "resume", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    assert token.objects() == 4
-    agent.ctl("key", "suspend", SANDBOX, 1)
-    agent.ctl("key", "compromise", SANDBOX, 1)
-    agent.ctl("key", "destroy", SANDBOX, 1)
-    wait_until("its objects are gone", lambda: token.objects() == 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "suspend", SANDBOX, 2)
-    assert "key destroy" in agent.refused("KEY_STATE", "app", "remove", "shop")
-    agent.ctl("key", "compromise", SANDBOX, 2)
-    agent.ctl("key", "destroy", SANDBOX, 2)
-    wait_until("its objects are gone", lambda: token.objects() == 0)
-    agent.ctl("key", "suspend", SANDBOX, 3)  # its successor, in the keyring soft
-    agent.ctl("app", "remove", "shop")
-
-
-def test_no_import(agent, token):
-    said = agent.refused("BAD_PARAM", "key", "import", SANDBOX, "--keyring", "hsm1", input=judge.pkcs8(judge.new_key()))
-    assert "key generate" in said and token.objects() == 0
-
-
-def test_from_soft_to_the_token(agent):
-    """Side by side, and from one to the other."""
-    agent.ctl("key", "generate", SANDBOX)
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    assert check(agent)["version"] == 1
-    agent.ctl("key", "activate", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "activate", SANDBOX, 1)
-    assert check(agent)["version"] == 1
-
-
-def test_several_at_once(agent):
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    wrong = []
-
-    def load():
-        try:
-            for _ in range(50):
-                sign(agent, SANDBOX)
-            check(agent)
-        except Exception as error:  # told below
-            wrong.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(120 * SLOW)
-    assert not wrong
-
-
 def test_token_that_goes_and_comes(agent, token):
     """Without it its keys answer BACKEND and others sign; it is found again without a restart."""
     agent.make_profile("beside", "sandbox")
     agent.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
-    check(agent)
+    judged(agent, SANDBOX, CLIENT_ID)
     token.take_away()
     agent.stop()
     agent.start()
@@ -123,7 +39,7 @@ def test_token_that_goes_and_comes(agent, token):
     sign(agent, "beside/sandbox")
     token.bring_back()
     wait_until("it signs again", lambda: try_to_sign(agent), 5)
-    check(agent)
+    judged(agent, SANDBOX, CLIENT_ID)
 
 
 def test_destroyed_while_the_token_is_away(agent, token):
@@ -138,13 +54,6 @@ def test_destroyed_while_the_token_is_away(agent, token):
     token.bring_back()
     agent.ctl("profile", "set", SANDBOX, "--notify-url", "https://pay.example/n")  # anything that moves the agent
     wait_until("its objects are gone", lambda: token.objects() == 0)
-
-
-def try_to_sign(agent):
-    try:
-        return sign(agent, SANDBOX)
-    except Exception:  # told by wait_until when it goes on
-        return None
 
 
 def test_a_token_with_other_keys(agent, token):
@@ -212,7 +121,7 @@ def faulty(token):
         a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
         a.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
         a.make_profile("beside", "sandbox")
-        check(a)
+        judged(a, SANDBOX, CLIENT_ID)
         yield a
         token.fault()
 
@@ -227,7 +136,7 @@ def test_faults(faulty, token, fault, says):
     sign(faulty, "beside/sandbox")
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 5)
-    check(faulty)
+    judged(faulty, SANDBOX, CLIENT_ID)
 
 
 def test_a_module_that_crashes(faulty, token):
@@ -238,7 +147,7 @@ def test_a_module_that_crashes(faulty, token):
     sign(faulty, "beside/sandbox")
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 10)
-    check(faulty)
+    judged(faulty, SANDBOX, CLIENT_ID)
     assert faulty.pid_of("keeper", "soft") == before
     faulty.killed = True  # what a sanitizer says of the module's end
 
@@ -259,7 +168,7 @@ def test_a_module_that_hangs(faulty, token):
     faulty.ctl("status")
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 5)
-    check(faulty)
+    judged(faulty, SANDBOX, CLIENT_ID)
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -278,7 +187,7 @@ def test_crash_while_a_key_is_made(faulty, token, whole):
     wait_until("one can be made", lambda: try_to_make(faulty), 30)
     versions = [k["version"] for k in faulty.ctl("key", "list", SANDBOX)["keys"]]
     assert versions == sorted(set(versions)) and token.objects() == had + 2
-    check(faulty)
+    judged(faulty, SANDBOX, CLIENT_ID)
 
 
 def try_to_make(agent):

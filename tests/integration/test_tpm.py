@@ -1,4 +1,5 @@
-"""Private keys of a TPM 2.0 (swtpm), on the same commands and the same data plane as those of `soft`."""
+"""What is particular to private keys of a TPM 2.0 (swtpm): a TPM that goes, comes, hangs or is another. The rules that all
+keyrings share stand in test_keyring_rules.py."""
 import threading
 import time
 
@@ -7,11 +8,10 @@ import pytest
 import judge
 from agent_fixture import SLOW, Agent
 from antom_client import Client
-from signing import PAY, SANDBOX, refusal, sign, wait_until
+from signing import PAY, SANDBOX, SANDBOX_PAY, judged, refusal, sign, try_to_sign, wait_until
 from swtpm import Tpm
 
 CLIENT_ID = "SANDBOX_5Xtpm"
-SENT = "/ams/sandbox/api/v1/payments/pay"
 
 
 @pytest.fixture
@@ -35,68 +35,9 @@ def keyed(agent):
     return agent
 
 
-def check(agent, profile=SANDBOX, client_id=CLIENT_ID):
-    """A signature that verifies under the exported public key."""
-    public = judge.load_public(agent.ctl("key", "export", profile)["public_key"])
-    answer = sign(agent, profile)
-    judge.judge_request(public, "POST", SENT, client_id, answer["headers"], b"{}")
-    return answer
-
-
-def try_to_sign(agent):
-    try:
-        return sign(agent, SANDBOX)
-    except Exception:  # told by wait_until when it goes on
-        return None
-
-
 def signs_again(agent):
     wait_until("it signs again", lambda: try_to_sign(agent), 5)
-    check(agent)
-
-
-def test_a_key_of_its_own(agent):
-    """Made in the TPM, signs, and signs after a restart of the agent."""
-    key = agent.ctl("key", "generate", SANDBOX, "--keyring", "tpm1")
-    assert (key["keyring"], key["state"], key["bits"], key["origin"]) == ("tpm1", "active", 2048, "generated")
-    assert check(agent)["version"] == 1
-    for _ in range(3):  # what is not given back would fill the three places that this TPM has
-        agent.stop()
-        agent.start()
-        assert check(agent)["version"] == 1
-    line = agent.ctl("audit", "show", "tpm1", "--last", "9", "--type", "sign")["lines"][-1]
-    assert line["profile"] == SANDBOX and line["version"] == 1
-    agent.ctl("audit", "verify")
-
-
-def test_states(agent):
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "tpm1")
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "tpm1")
-    agent.ctl("key", "activate", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "suspend", SANDBOX, 2)
-    assert refusal(agent, SANDBOX).name == "KEY_STATE"
-    agent.ctl("key", "resume", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "suspend", SANDBOX, 1)
-    agent.ctl("key", "compromise", SANDBOX, 1)
-    agent.ctl("key", "destroy", SANDBOX, 1)
-    assert check(agent)["version"] == 2
-
-
-def test_no_import(agent):
-    said = agent.refused("BAD_PARAM", "key", "import", SANDBOX, "--keyring", "tpm1", input=judge.pkcs8(judge.new_key()))
-    assert "key generate" in said
-
-
-def test_from_soft_to_the_tpm(agent):
-    agent.ctl("key", "generate", SANDBOX)
-    agent.ctl("key", "generate", SANDBOX, "--keyring", "tpm1")
-    assert check(agent)["version"] == 1
-    agent.ctl("key", "activate", SANDBOX, 2)
-    assert check(agent)["version"] == 2
-    agent.ctl("key", "activate", SANDBOX, 1)
-    assert check(agent)["version"] == 1
+    judged(agent, SANDBOX, CLIENT_ID)
 
 
 def test_more_keys_than_places(agent):
@@ -107,7 +48,7 @@ def test_more_keys_than_places(agent):
         agent.ctl("key", "generate", f"{app}/sandbox", "--keyring", "tpm1")
     for _ in range(3):
         for app in apps:
-            check(agent, f"{app}/sandbox", f"SANDBOX_5X{app}")
+            judged(agent, f"{app}/sandbox", f"SANDBOX_5X{app}")
 
 
 def test_killed_under_load(keyed, tpm):
@@ -120,7 +61,7 @@ def test_killed_under_load(keyed, tpm):
             answer = try_to_sign(keyed)
             if answer is not None:
                 try:
-                    judge.judge_request(public, "POST", SENT, CLIENT_ID, answer["headers"], b"{}")
+                    judge.judge_request(public, "POST", SANDBOX_PAY, CLIENT_ID, answer["headers"], b"{}")
                 except AssertionError as error:  # told below
                     wrong.append(error)
 

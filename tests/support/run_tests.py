@@ -24,7 +24,7 @@ TOPICS = {
     "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
                                 "test_onboard.py", "test_readme.py"],
                 "faults": ["test_change_crashes.py"]},
-    "keyrings": {"integration": ["test_keyrings.py", "test_tpm.py"]},
+    "keyrings": {"integration": ["test_keyring_rules.py", "test_keyrings.py", "test_tpm.py"]},
     "rotation": {"integration": ["test_rotation.py", "test_switch.py", "test_readme.py"],
                  "faults": ["test_rotation_crashes.py"]},
 }

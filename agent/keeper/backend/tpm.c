@@ -2,52 +2,30 @@
  * the TPM's storage primary; the wrapped key and its random auth value stand sealed in the registry. Each signature is
  * verified in software before it is handed out.
  *
- * One connection, one thread at a time: a TPM does one thing after another. The storage primary follows from the TPM's owner
- * seed, so it is made anew at each connection and nothing is persisted; its name is compared with the one that every key was
- * made under. All that is secret crosses the bus encrypted, in a session salted to that primary. A TPM that was reset, or whose
+ * One connection, one thread at a time: a TPM does one thing after another (tpmlink.h). A TPM that was reset, or whose
  * connection broke, is connected again once and everything loaded anew. */
 #include "agent/keeper/backend/tpm.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/keeper/backend/tss.h"
-#include "agent/lib/clock.h"
+#include "agent/keeper/backend/tpmlink.h"
 #include "agent/lib/log.h"
 
-#define TRY_AGAIN_MS 500 /* after a TPM that was not there */
-#define LOADED_MAX   16 /* keys; a TPM without resource manager has room for two beside the primary */
-#define AUTH_LEN     32
-#define FORMAT       1u
+#define AUTH_LEN 32
+#define FORMAT   1u
 #define RECORD_MAX                                                                                 \
     (1 + AUTH_LEN + sizeof(TPM2B_NAME) + sizeof(TPM2B_PUBLIC) + sizeof(TPM2B_PRIVATE))
 _Static_assert(RECORD_MAX + AG_SEAL_OVERHEAD <= AG_SEALED_KEY_MAX, "a wrapped key fits its row");
-
-struct loaded {
-    uint64_t handle; /* of the key; 0: free */
-    uint64_t used;   /* when, by the backend's count of uses */
-    ESYS_TR object;
-};
 
 struct tpm {
     struct ag_backend base;
     struct ag_conf_keyring conf;
     const struct ag_secret *ring_key; /* borrowed */
-    pthread_mutex_t lock;             /* of all below */
-    bool stack;                       /* its libraries are loaded */
-    TSS2_TCTI_CONTEXT *tcti;
-    ESYS_CONTEXT *esys; /* NULL: not connected */
-    ESYS_TR primary, session;
-    TPM2B_NAME current; /* of that primary */
-    TPM2B_NAME
-    name; /* of the primary that all keys were made under; size 0: there are none so far */
-    int64_t tried_ms; /* monotonic: of the last attempt to connect that failed; 0: none */
-    char why[ANTAG_FAULT_TEXT_MAX + 1];
-    uint64_t uses;
-    struct loaded loaded[LOADED_MAX];
+    pthread_mutex_t lock;             /* of the link */
+    struct ag_tpm_link link;
 };
 
 struct tpm_key {
@@ -60,233 +38,7 @@ struct tpm_key {
     EVP_PKEY *pub;
 };
 
-/* ---- what a TPM answers */
-
-/* The code without layer and, in the format that has them, without the number of a parameter, handle or session. */
-static TSS2_RC code_of(TSS2_RC rc)
-{
-    TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
-
-    if (layer != TSS2_TPM_RC_LAYER && layer != TSS2_RESMGR_TPM_RC_LAYER)
-        return rc;
-    return (rc & TPM2_RC_FMT1) != 0 ? rc & (TPM2_RC_FMT1 | 0x3f) : rc & 0xfff;
-}
-
-/* After these neither the connection nor what is loaded is to be relied on. */
-static bool is_lost(TSS2_RC rc)
-{
-    TSS2_RC layer = rc & TSS2_RC_LAYER_MASK, code = code_of(rc);
-
-    if (layer != TSS2_TPM_RC_LAYER && layer != TSS2_RESMGR_TPM_RC_LAYER)
-        return true; /* the stack's own: the connection broke, or an answer was not one, or its HMAC is wrong */
-    return (code >= TPM2_RC_REFERENCE_H0 && code <= TPM2_RC_REFERENCE_S6) ||
-           code == TPM2_RC_INITIALIZE || code == TPM2_RC_FAILURE || code == TPM2_RC_HANDLE;
-}
-
-static const struct {
-    TSS2_RC code;
-    const char *text;
-} causes[] = {
-    {TPM2_RC_LOCKOUT, "the TPM is in dictionary-attack lockout, which keys of the agent do not "
-                      "bring about: wait, or "
-                      "`tpm2_dictionarylockout --clear-lockout`"},
-    {TPM2_RC_RETRY, "the TPM is busy with something else"},
-    {TPM2_RC_YIELDED, "the TPM is busy with something else"},
-    {TPM2_RC_TESTING, "the TPM tests itself"},
-    {TPM2_RC_BAD_AUTH,
-     "the TPM's owner hierarchy has a password; the agent works with one that has none"},
-    {TPM2_RC_HIERARCHY, "the TPM's owner hierarchy is disabled (firmware setup)"},
-    {TPM2_RC_INTEGRITY, "the key was not wrapped by this TPM"},
-    {TPM2_RC_FAILURE, "the TPM is in failure mode; only a reset of the machine brings it back"},
-};
-
-static enum antag_err failed(struct antag_fault *fault, const char *what, TSS2_RC rc)
-{
-    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
-        if (causes[i].code == code_of(rc))
-            return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s: %s (0x%x)", what,
-                                   causes[i].text, (unsigned)rc);
-    return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s: %s (0x%x)", what,
-                           ag_tss.Tss2_RC_Decode(rc), (unsigned)rc);
-}
-
-/* ---- connection: the lock is held */
-
-static void disconnect(struct tpm *b)
-{
-    if (b->esys != NULL) {
-        if (b->session != ESYS_TR_NONE)
-            (void)ag_tss.Esys_FlushContext(b->esys, b->session);
-        for (size_t i = 0; i < LOADED_MAX; i++)
-            if (b->loaded[i].handle != 0)
-                (void)ag_tss.Esys_FlushContext(b->esys, b->loaded[i].object);
-        if (b->primary != ESYS_TR_NONE)
-            (void)ag_tss.Esys_FlushContext(b->esys, b->primary);
-        ag_tss.Esys_Finalize(&b->esys);
-    }
-    memset(b->loaded, 0, sizeof b->loaded);
-    b->session = b->primary = ESYS_TR_NONE;
-    if (b->tcti != NULL)
-        ag_tss.Tss2_TctiLdr_Finalize(&b->tcti);
-}
-
-/* A storage primary of ECC P-256: as TCG's provisioning guidance has the storage root key, but never subject to lockout. */
-static TSS2_RC make_primary(struct tpm *b)
-{
-    const TPM2B_SENSITIVE_CREATE sensitive = {.size = 0};
-    const TPM2B_DATA outside = {.size = 0};
-    const TPML_PCR_SELECTION pcrs = {.count = 0};
-    const TPM2B_PUBLIC template = {
-        .publicArea = {.type = TPM2_ALG_ECC,
-                       .nameAlg = TPM2_ALG_SHA256,
-                       .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                           TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                           TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA |
-                                           TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT,
-                       .parameters.eccDetail = {.symmetric = {.algorithm = TPM2_ALG_AES,
-                                                              .keyBits.aes = 128,
-                                                              .mode.aes = TPM2_ALG_CFB},
-                                                .scheme.scheme = TPM2_ALG_NULL,
-                                                .curveID = TPM2_ECC_NIST_P256,
-                                                .kdf.scheme = TPM2_ALG_NULL}}};
-
-    return ag_tss.Esys_CreatePrimary(b->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                     ESYS_TR_NONE, &sensitive, &template, &outside, &pcrs,
-                                     &b->primary, NULL, NULL, NULL, NULL);
-}
-
-static bool is_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
-{
-    return a->size == b->size && memcmp(a->name, b->name, a->size) == 0;
-}
-
-/* A TPM of another name is another TPM, or one that was cleared, or somebody on the bus who plays one. */
-static enum antag_err check_name(struct tpm *b, struct antag_fault *fault)
-{
-    TPM2B_NAME *name = NULL;
-    TSS2_RC rc = ag_tss.Esys_TR_GetName(b->esys, b->primary, &name);
-
-    if (rc != TSS2_RC_SUCCESS)
-        return failed(fault, "the storage primary has no name", rc);
-    b->current = *name;
-    ag_tss.Esys_Free(name);
-    if (b->name.size == 0 || is_name(&b->name, &b->current))
-        return ANTAG_OK;
-    return antag_fault_set(
-        fault, ANTAG_ERR_BACKEND, NULL,
-        "this is not the TPM that made the keys, or it was cleared since (its storage primary has "
-        "another "
-        "name); without that TPM its keys are lost: replace them by keys of another keyring");
-}
-
-static TSS2_RC start_session(struct tpm *b)
-{
-    const TPMT_SYM_DEF symmetric = {
-        .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-    const TPMA_SESSION attributes =
-        TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
-    TSS2_RC rc = ag_tss.Esys_StartAuthSession(b->esys, b->primary, ESYS_TR_NONE, ESYS_TR_NONE,
-                                              ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_HMAC,
-                                              &symmetric, TPM2_ALG_SHA256, &b->session);
-
-    return rc != TSS2_RC_SUCCESS
-               ? rc
-               : ag_tss.Esys_TRSess_SetAttributes(b->esys, b->session, attributes, 0xff);
-}
-
-static enum antag_err need_stack(struct tpm *b, struct antag_fault *fault)
-{
-    enum antag_err err = b->stack ? ANTAG_OK : ag_tss_load(fault);
-
-    b->stack = err == ANTAG_OK;
-    return err;
-}
-
-static enum antag_err connect_anew(struct tpm *b, struct antag_fault *fault)
-{
-    enum antag_err err;
-    TSS2_RC rc;
-
-    disconnect(b);
-    if ((err = need_stack(b, fault)) != ANTAG_OK)
-        return err;
-    if ((rc = ag_tss.Tss2_TctiLdr_Initialize(b->conf.tcti, &b->tcti)) != TSS2_RC_SUCCESS)
-        return antag_fault_set(fault, ANTAG_ERR_BACKEND, "tcti",
-                               "[keyring %s] tcti = %s: no TPM answers: %s (0x%x)", b->conf.name,
-                               b->conf.tcti, ag_tss.Tss2_RC_Decode(rc), (unsigned)rc);
-    if ((rc = ag_tss.Esys_Initialize(&b->esys, b->tcti, NULL)) != TSS2_RC_SUCCESS)
-        return failed(fault, "the TPM's stack does not start", rc);
-    rc = make_primary(b);
-    if (code_of(rc) == TPM2_RC_INITIALIZE) { /* without a firmware that has started it */
-        (void)ag_tss.Esys_Startup(b->esys, TPM2_SU_CLEAR);
-        rc = make_primary(b);
-    }
-    if (rc != TSS2_RC_SUCCESS)
-        return failed(fault, "the TPM makes no storage primary", rc);
-    if ((err = check_name(b, fault)) != ANTAG_OK)
-        return err;
-    rc = start_session(b);
-    return rc == TSS2_RC_SUCCESS ? ANTAG_OK : failed(fault, "the TPM opens no session", rc);
-}
-
-static enum antag_err need_connection(struct tpm *b, struct antag_fault *fault)
-{
-    int64_t now_ms = ag_clock_mono_ms();
-    enum antag_err err;
-
-    if (b->esys != NULL)
-        return ANTAG_OK;
-    if (b->tried_ms != 0 && now_ms - b->tried_ms < TRY_AGAIN_MS)
-        return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s", b->why);
-    if ((err = connect_anew(b, fault)) == ANTAG_OK) {
-        b->tried_ms = 0;
-        ag_log(AG_LOG_INFO, "tpm.open", AG_F_TEXT("keyring", b->conf.name),
-               AG_F_TEXT("tcti", b->conf.tcti));
-        return ANTAG_OK;
-    }
-    disconnect(b);
-    b->tried_ms = now_ms;
-    snprintf(b->why, sizeof b->why, "%s", antag_fault_text(fault));
-    ag_log_fault(AG_LOG_WARN, "tpm.not_open", fault);
-    return err;
-}
-
-/* ---- keys in the TPM: the lock is held */
-
-static void unload(struct tpm *b, struct loaded *l)
-{
-    (void)ag_tss.Esys_FlushContext(b->esys, l->object);
-    *l = (struct loaded){.handle = 0};
-}
-
-/* The place of `handle`; else a free one; else the one that was used longest ago. */
-static struct loaded *place_of(struct tpm *b, uint64_t handle)
-{
-    struct loaded *best = &b->loaded[0];
-
-    for (size_t i = 0; i < LOADED_MAX; i++) {
-        struct loaded *l = &b->loaded[i];
-
-        if (l->handle == handle)
-            return l;
-        if (best->handle != 0 && (l->handle == 0 || l->used < best->used))
-            best = l;
-    }
-    return best;
-}
-
-/* False when none is loaded. */
-static bool unload_oldest(struct tpm *b)
-{
-    struct loaded *oldest = NULL;
-
-    for (size_t i = 0; i < LOADED_MAX; i++)
-        if (b->loaded[i].handle != 0 && (oldest == NULL || b->loaded[i].used < oldest->used))
-            oldest = &b->loaded[i];
-    if (oldest != NULL)
-        unload(b, oldest);
-    return oldest != NULL;
-}
+/* ---- signing: the lock is held */
 
 static TSS2_RC load_object(struct tpm *b, const struct tpm_key *key, ESYS_TR *out)
 {
@@ -294,32 +46,32 @@ static TSS2_RC load_object(struct tpm *b, const struct tpm_key *key, ESYS_TR *ou
     TSS2_RC rc;
 
     do
-        rc = ag_tss.Esys_Load(b->esys, b->primary, b->session, ESYS_TR_NONE, ESYS_TR_NONE,
-                              &key->private, &key->public, out);
-    while (code_of(rc) == TPM2_RC_OBJECT_MEMORY && unload_oldest(b));
+        rc = ag_tss.Esys_Load(b->link.esys, b->link.primary, b->link.session, ESYS_TR_NONE,
+                              ESYS_TR_NONE, &key->private, &key->public, out);
+    while (ag_tpm_code(rc) == TPM2_RC_OBJECT_MEMORY && ag_tpm_unload_oldest(&b->link));
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     memcpy(auth.buffer, ag_secret_bytes(key->auth), AUTH_LEN);
-    rc = ag_tss.Esys_TR_SetAuth(b->esys, *out, &auth);
+    rc = ag_tss.Esys_TR_SetAuth(b->link.esys, *out, &auth);
     ag_secret_wipe(&auth, sizeof auth);
     if (rc != TSS2_RC_SUCCESS)
-        (void)ag_tss.Esys_FlushContext(b->esys, *out);
+        (void)ag_tss.Esys_FlushContext(b->link.esys, *out);
     return rc;
 }
 
 static TSS2_RC need_object(struct tpm *b, const struct tpm_key *key, ESYS_TR *out)
 {
-    struct loaded *l = place_of(b, key->handle);
+    struct ag_tpm_loaded *l = ag_tpm_place(&b->link, key->handle);
     TSS2_RC rc;
 
     if (l->handle != key->handle) {
         if (l->handle != 0)
-            unload(b, l);
+            ag_tpm_unload(&b->link, l);
         if ((rc = load_object(b, key, out)) != TSS2_RC_SUCCESS)
             return rc;
-        *l = (struct loaded){.handle = key->handle, .object = *out};
+        *l = (struct ag_tpm_loaded){.handle = key->handle, .object = *out};
     }
-    l->used = ++b->uses;
+    l->used = ++b->link.uses;
     *out = l->object;
     return TSS2_RC_SUCCESS;
 }
@@ -337,8 +89,8 @@ static TSS2_RC sign_in_tpm(struct tpm *b, const struct tpm_key *key, const uint8
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     memcpy(d.buffer, digest, 32);
-    rc = ag_tss.Esys_Sign(b->esys, object, b->session, ESYS_TR_NONE, ESYS_TR_NONE, &d, &scheme,
-                          &ticket, &made);
+    rc = ag_tss.Esys_Sign(b->link.esys, object, b->link.session, ESYS_TR_NONE, ESYS_TR_NONE, &d,
+                          &scheme, &ticket, &made);
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     *sig_len = 0; /* of another kind or size: does not verify */
@@ -357,17 +109,17 @@ static enum antag_err sign_once(struct tpm *b, const struct tpm_key *key, const 
     TSS2_RC rc = TSS2_RC_SUCCESS;
 
     pthread_mutex_lock(&b->lock);
-    for (int tries = 0; tries < 2 && (err = need_connection(b, fault)) == ANTAG_OK; tries++) {
+    for (int tries = 0; tries < 2 && (err = ag_tpm_connect(&b->link, fault)) == ANTAG_OK; tries++) {
         rc = sign_in_tpm(b, key, digest, sig, sig_len);
-        if (!is_lost(rc))
+        if (!ag_tpm_is_lost(rc))
             break;
-        disconnect(b);
+        ag_tpm_disconnect(&b->link);
     }
     pthread_mutex_unlock(&b->lock);
     if (err != ANTAG_OK)
         return err;
     if (rc != TSS2_RC_SUCCESS)
-        return failed(fault, "the TPM did not sign", rc);
+        return ag_tpm_failed(fault, "the TPM did not sign", rc);
     if (!ag_keyform_verifies(key->pub, digest, (struct antag_slice){sig, *sig_len}))
         return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL,
                                "the TPM gave a signature that does not verify");
@@ -496,12 +248,12 @@ static enum antag_err keep_name(struct tpm *b, const TPM2B_NAME *name, struct an
     enum antag_err err = ANTAG_OK;
 
     pthread_mutex_lock(&b->lock);
-    if (b->name.size == 0)
-        b->name = *name;
-    else if (!is_name(&b->name, name))
+    if (b->link.name.size == 0)
+        b->link.name = *name;
+    else if (!ag_tpm_is_name(&b->link.name, name))
         err = ANTAG_ERR_BACKEND;
-    if (b->esys != NULL && !is_name(&b->name, &b->current))
-        disconnect(b);
+    if (b->link.esys != NULL && !ag_tpm_is_name(&b->link.name, &b->link.current))
+        ag_tpm_disconnect(&b->link);
     pthread_mutex_unlock(&b->lock);
     if (err != ANTAG_OK)
         antag_fault_set(fault, err, NULL,
@@ -515,7 +267,7 @@ static bool is_connected(struct tpm *b)
     bool yes;
 
     pthread_mutex_lock(&b->lock);
-    yes = b->esys != NULL;
+    yes = b->link.esys != NULL;
     pthread_mutex_unlock(&b->lock);
     return yes;
 }
@@ -531,7 +283,7 @@ static enum antag_err tpm_load(struct ag_backend *backend, const struct ag_key_i
     if (key == NULL)
         return antag_fault_set(fault, err, NULL, "no memory for a key");
     pthread_mutex_lock(&b->lock);
-    err = need_stack(b, fault);
+    err = ag_tpm_need_stack(&b->link, fault);
     pthread_mutex_unlock(&b->lock);
     if (err == ANTAG_OK && (err = open_record(b, key, id, sealed)) != ANTAG_OK)
         antag_fault_set(fault, err, NULL, "key with handle %llu, version %u: %s",
@@ -540,8 +292,8 @@ static enum antag_err tpm_load(struct ag_backend *backend, const struct ag_key_i
     if (err == ANTAG_OK && (err = ag_keyform_public(spki, &key->pub, fault)) == ANTAG_OK &&
         (err = keep_name(b, &key->parent, fault)) == ANTAG_OK)
         err = self_test(b, key, fault);
-    if (err == ANTAG_ERR_BACKEND && key->pub != NULL && is_name(&b->name, &key->parent) &&
-        !is_connected(b))
+    if (err == ANTAG_ERR_BACKEND && key->pub != NULL &&
+        ag_tpm_is_name(&b->link.name, &key->parent) && !is_connected(b))
         err = ANTAG_OK; /* the TPM is not there; its signatures are checked when it is */
     if (err != ANTAG_OK) {
         tpm_forget(&key->base);
@@ -575,16 +327,16 @@ static TSS2_RC create(struct tpm *b, struct tpm_key *key, uint32_t bits)
 
     memcpy(sensitive.sensitive.userAuth.buffer, ag_secret_bytes(key->auth), AUTH_LEN);
     do
-        rc = ag_tss.Esys_Create(b->esys, b->primary, b->session, ESYS_TR_NONE, ESYS_TR_NONE,
-                                &sensitive, &template, &outside, &pcrs, &private, &public, NULL,
-                                NULL, NULL);
-    while (code_of(rc) == TPM2_RC_OBJECT_MEMORY && unload_oldest(b));
+        rc = ag_tss.Esys_Create(b->link.esys, b->link.primary, b->link.session, ESYS_TR_NONE,
+                                ESYS_TR_NONE, &sensitive, &template, &outside, &pcrs, &private,
+                                &public, NULL, NULL, NULL);
+    while (ag_tpm_code(rc) == TPM2_RC_OBJECT_MEMORY && ag_tpm_unload_oldest(&b->link));
     ag_secret_wipe(&sensitive, sizeof sensitive);
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     key->public = *public;
     key->private = *private;
-    key->parent = b->current;
+    key->parent = b->link.current;
     ag_tss.Esys_Free(public);
     ag_tss.Esys_Free(private);
     return rc;
@@ -597,19 +349,19 @@ static enum antag_err create_again(struct tpm *b, struct tpm_key *key, uint32_t 
     TSS2_RC rc = TSS2_RC_SUCCESS;
 
     pthread_mutex_lock(&b->lock);
-    for (int tries = 0; tries < 2 && (err = need_connection(b, fault)) == ANTAG_OK; tries++) {
+    for (int tries = 0; tries < 2 && (err = ag_tpm_connect(&b->link, fault)) == ANTAG_OK; tries++) {
         rc = create(b, key, bits);
-        if (!is_lost(rc))
+        if (!ag_tpm_is_lost(rc))
             break;
-        disconnect(b);
+        ag_tpm_disconnect(&b->link);
     }
     pthread_mutex_unlock(&b->lock);
     if (err != ANTAG_OK || rc == TSS2_RC_SUCCESS)
         return err;
-    if (code_of(rc) == TPM2_RC_VALUE)
+    if (ag_tpm_code(rc) == TPM2_RC_VALUE)
         return antag_fault_set(fault, ANTAG_ERR_BACKEND, "bits",
                                "this TPM makes no RSA keys of %u bits", (unsigned)bits);
-    return failed(fault, "the TPM made no key", rc);
+    return ag_tpm_failed(fault, "the TPM made no key", rc);
 }
 
 static enum antag_err public_of(struct tpm_key *key, struct ag_keyring_made *made,
@@ -659,9 +411,9 @@ static enum antag_err tpm_destroy(struct ag_backend *backend, uint64_t handle,
 
     (void)fault;
     pthread_mutex_lock(&b->lock);
-    for (size_t i = 0; i < LOADED_MAX; i++)
-        if (b->esys != NULL && b->loaded[i].handle == handle)
-            unload(b, &b->loaded[i]);
+    for (size_t i = 0; i < AG_TPM_LOADED_MAX; i++)
+        if (b->link.esys != NULL && b->link.loaded[i].handle == handle)
+            ag_tpm_unload(&b->link, &b->link.loaded[i]);
     pthread_mutex_unlock(&b->lock);
     return ANTAG_OK;
 }
@@ -674,7 +426,7 @@ static void tpm_close(struct ag_backend *backend)
 
     if (b == NULL)
         return;
-    disconnect(b);
+    ag_tpm_disconnect(&b->link);
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
@@ -692,7 +444,7 @@ static enum antag_err tpm_open(const struct ag_conf_keyring *conf, const struct 
     b->base.ops = &ag_backend_tpm;
     b->conf = *conf;
     b->ring_key = ring_key;
-    b->session = b->primary = ESYS_TR_NONE;
+    b->link = (struct ag_tpm_link)AG_TPM_LINK(&b->conf);
     pthread_mutex_init(&b->lock, NULL);
     *out = &b->base;
     return ANTAG_OK;
