@@ -13,8 +13,8 @@ struct ag_ring_work {
     struct ag_ring_work *next, **at; /* in ring->works */
     uint64_t steward_number;
     uint32_t message_id;
-    bool generate, destroy; /* else: load */
-    bool forgotten;         /* by a forget that came meanwhile */
+    bool generate, destroy, check; /* else: load */
+    bool forgotten;                /* by a forget that came meanwhile */
     struct ag_key_identity id;
     enum ag_key_use use;
     uint32_t bits;
@@ -180,7 +180,9 @@ static void work_run(uv_work_t *req)
     struct ag_ring_work *w = req->data;
     struct ag_backend *b = w->ring->backend;
 
-    if (w->destroy)
+    if (w->check)
+        w->err = b->ops->check(b, &w->fault);
+    else if (w->destroy)
         w->err = b->ops->destroy(b, w->id.handle, &w->fault);
     else if (w->generate)
         w->err = b->ops->generate(b, &w->id, w->bits, &w->key, w->made, &w->fault);
@@ -227,6 +229,13 @@ static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
         destroy_end(ring, w);
         return;
     }
+    if (w->check) {
+        if (w->err == ANTAG_OK)
+            ag_chan_answer_ok(ring->steward, w->message_id);
+        else
+            ag_chan_refuse(ring->steward, w->message_id, &w->fault);
+        return;
+    }
     if (w->err == ANTAG_OK && w->forgotten)
         w->err = antag_fault_set(&w->fault, ANTAG_ERR_KEY_STATE, "handle",
                                  "the key was forgotten while it was being loaded");
@@ -250,7 +259,7 @@ static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
 static bool loads_are_under_way(const struct ag_ring *ring)
 {
     for (const struct ag_ring_work *w = ring->works; w != NULL; w = w->next)
-        if (!w->generate && !w->destroy && w->steward_number == ring->steward_number)
+        if (!w->generate && !w->destroy && !w->check && w->steward_number == ring->steward_number)
             return true;
     return false;
 }
@@ -316,6 +325,26 @@ static void order_destroy(struct ag_ring *ring, uint32_t id, const struct ag_key
     (void)ag_keytable_remove(ring->keys, p->id.handle);
     w->destroy = true;
     w->id = p->id;
+    work_start(ring, id, w);
+}
+
+/* One at a time: where one hangs, others would. */
+static void order_check(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+{
+    struct ag_ring_work *w;
+
+    (void)p;
+    for (w = ring->works; w != NULL; w = w->next)
+        if (w->check) {
+            refuse(ring, id, ANTAG_ERR_BACKEND, NULL,
+                   "the device has not answered an earlier check yet");
+            return;
+        }
+    if ((w = calloc(1, sizeof *w)) == NULL) {
+        refuse(ring, id, ANTAG_ERR_NO_MEMORY, NULL, "out of memory");
+        return;
+    }
+    w->check = true;
     work_start(ring, id, w);
 }
 
@@ -475,7 +504,7 @@ static const struct {
 } orders[] = {
     {"begin", order_begin},       {"load", order_load},       {"load_end", order_load_end},
     {"generate", order_generate}, {"permit", order_permit},   {"stop", order_stop},
-    {"forget", order_forget},     {"destroy", order_destroy},
+    {"forget", order_forget},     {"destroy", order_destroy}, {"check", order_check},
 };
 
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)

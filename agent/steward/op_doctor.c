@@ -177,6 +177,26 @@ static void check_processes(struct doctor *d, const struct ag_book *b)
     ag_reply_fini(&reply);
 }
 
+/* The keeper is up; what of that which holds its keys? */
+static void check_device(struct doctor *d, const char *name, const char *check)
+{
+    const struct ag_keyring_params none = {.bits = 0};
+    struct antag_fault fault = {0};
+    enum antag_err err = ag_keeper_call(d->st, name, "check", &none, ASK_MS, &fault);
+
+    if (err == ANTAG_OK)
+        say(d, check, true, NULL, "keyring \"%s\" is loaded", name);
+    else if (err == ANTAG_ERR_TIMEOUT)
+        say(d, check, false,
+            "see whether the token, TPM or its module hangs; the keeper may be killed, it is "
+            "started again",
+            "keyring \"%s\": its device has not answered within %d s", name, ASK_MS / 1000);
+    else
+        say(d, check, false,
+            "mend it, or [keyring] in agent.conf and restart the agent; others are not concerned",
+            "keyring \"%s\": %s", name, antag_fault_text(&fault));
+}
+
 static void check_keyrings(struct doctor *d)
 {
     struct ag_conf conf;
@@ -188,11 +208,11 @@ static void check_keyrings(struct doctor *d)
         char check[64];
 
         snprintf(check, sizeof check, "keyring_%.40s", name);
-        if (ag_keeper_check(d->st, name, 0, &fault) == ANTAG_OK)
-            say(d, check, true, NULL, "keyring \"%s\" is loaded", name);
-        else
+        if (ag_keeper_check(d->st, name, 0, &fault) != ANTAG_OK)
             say(d, check, false, "look into the agent's log",
                 "the keeper of keyring \"%s\" is not up", name);
+        else
+            check_device(d, name, check);
     }
 }
 

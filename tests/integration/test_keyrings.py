@@ -36,9 +36,11 @@ def test_token_that_goes_and_comes(agent, token):
     agent.stop()
     agent.start()
     assert refusal(agent, SANDBOX).name == "BACKEND"
+    assert "no token fits" in agent.doctor()["keyring_hsm1"]["message"]
     sign(agent, "beside/sandbox")
     token.bring_back()
     wait_until("it signs again", lambda: try_to_sign(agent), 5)
+    assert "keyring_hsm1" not in agent.doctor()
     judged(agent, SANDBOX, CLIENT_ID)
 
 
@@ -73,6 +75,7 @@ def test_wrong_pin_is_tried_once(token):
         for _ in range(3):
             said = a.refused("BACKEND", "key", "generate", SANDBOX, "--keyring", "hsm1")
             assert "PIN" in said
+        assert "PIN" in a.doctor()["keyring_hsm1"]["message"]
         assert "final try" not in token.util("--show-slots").lower()
         a.make_profile("beside", "sandbox")
         sign(a, "beside/sandbox")
@@ -90,6 +93,8 @@ def test_wrong_configuration(token, change, says):
         a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
         a.refused("BACKEND", "key", "generate", SANDBOX, "--keyring", "hsm1")
         wait_until("the log says why", lambda: says in a.log_text())
+        wait_until("doctor says why", lambda: says in a.doctor()["keyring_hsm1"]["message"])
+        assert "keyring_soft" not in a.doctor()
 
 
 def test_module_that_others_can_write(token, tmp_path):

@@ -215,25 +215,20 @@ def test_not_configured(tmp_path):
             assert enter(agent, server.wait(1, 40).code)["mail_verified"] is True
 
 
-def doctor(agent):
-    done = agent.ctl_raw("--json", "doctor")  # whose exit status says that something is wrong
-    return {c["check"]: c for c in json.loads(done.stdout)["checks"] if not c["ok"]}
-
-
 def test_doctor(tmp_path):
     """What is wrong with mail, and what mends it; nothing when nothing is."""
     with Agent() as agent:
-        assert not [c for c in doctor(agent) if c.startswith("mail")]  # nobody needs any
+        assert not [c for c in agent.doctor() if c.startswith("mail")]  # nobody needs any
         enrol(agent)
-        assert "no mail server is configured" in doctor(agent)["mail"]["message"]
+        assert "no mail server is configured" in agent.doctor()["mail"]["message"]
         agent.ctl("staff", "verify", uid=ALICE)
         wait_for(lambda: mails(agent)[0]["attempts"])
-        assert "1 mails wait" in doctor(agent)["mail"]["message"] and "SIGHUP" in doctor(agent)["mail"]["remedy"]
+        assert "1 mails wait" in agent.doctor()["mail"]["message"] and "SIGHUP" in agent.doctor()["mail"]["remedy"]
         with MailServer(tmp_path) as server:
             server.answers = ["550 no such mailbox"]
             mail_by(agent, server)
             wait_for(lambda: mails(agent)[0]["state"] == "refused")
-            assert "mail" not in doctor(agent) and "refused 1 mails" in doctor(agent)["mail_refused"]["message"]
+            assert "mail" not in agent.doctor() and "refused 1 mails" in agent.doctor()["mail_refused"]["message"]
 
 
 def test_password_file_open_to_others(agent, server):

@@ -92,18 +92,21 @@ def test_not_there_at_the_start(keyed, tpm):
     assert refusal(keyed, SANDBOX).name == "BACKEND"
     said = keyed.refused("BACKEND", "key", "generate", SANDBOX, "--keyring", "tpm1")
     assert "no TPM answers" in said and "tcti" in said
+    assert "no TPM answers" in keyed.doctor()["keyring_tpm1"]["message"]
     sign(keyed, "beside/sandbox")
     tpm.start()
     signs_again(keyed)
+    assert "keyring_tpm1" not in keyed.doctor()
 
 
 def test_another_tpm(keyed, tpm):
     """It is not taken, whether it is exchanged while the agent runs or while it does not; the right one is taken back."""
     tpm.exchange()
-    assert refusal(keyed, SANDBOX).name == "BACKEND"
-    wait_until("the log says why", lambda: "not the TPM that made the keys" in keyed.log_text())
+    wait_until("the log says why", lambda: refusal(keyed, SANDBOX).name == "BACKEND" and
+               "not the TPM that made the keys" in keyed.log_text())
     said = keyed.refused("BACKEND", "key", "generate", SANDBOX, "--keyring", "tpm1")
     assert "not the TPM that made the keys" in said
+    assert "not the TPM that made the keys" in keyed.doctor()["keyring_tpm1"]["message"]
     keyed.stop()
     keyed.start()
     assert refusal(keyed, SANDBOX).name == "BACKEND"
@@ -127,6 +130,7 @@ def test_hangs(keyed, tpm):
         assert names <= {"DEADLINE", "BUSY", "BACKEND"}
         assert time.monotonic() - begin < 5 * SLOW
         keyed.ctl("status")
+        assert "has not answered" in keyed.doctor()["keyring_tpm1"]["message"]
     finally:
         tpm.go_on()
     signs_again(keyed)

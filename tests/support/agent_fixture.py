@@ -195,6 +195,11 @@ class Agent:
     def roles(self):
         return self.ctl("status")["roles"]
 
+    def doctor(self):
+        """What doctor finds wrong, by check."""
+        done = self.ctl_raw("--json", "doctor")  # whose exit status says that something is wrong
+        return {c["check"]: c for c in json.loads(done.stdout)["checks"] if not c["ok"]}
+
     def pid_of(self, role, name=""):
         for r in self.roles():
             if r["role"] == role and r["name"] == name:

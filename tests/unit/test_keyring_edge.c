@@ -28,7 +28,8 @@ static const struct {
     {"load_end", 0, false, false, false, false}, {"generate", 5, true, false, true, false},
     {"permit", 2, false, true, false, false},    {"stop", 1, false, false, false, false},
     {"forget", 1, false, false, false, false},   {"destroy", 1, false, false, false, false},
-    {"import", 4, true, false, false, false},    {"public", 0, false, false, false, false},
+    {"check", 0, false, false, false, false},    {"import", 4, true, false, false, false},
+    {"public", 0, false, false, false, false},
 };
 
 static void test_methods(void)

@@ -54,6 +54,8 @@ struct ag_backend_ops {
     /* Destroys the private half of this handle wherever the backend keeps it, if it does; it was forgotten before. Beside
      * load and generate. errors: BACKEND. */
     enum antag_err (*destroy)(struct ag_backend *b, uint64_t handle, struct antag_fault *fault);
+    /* Can the device be used now? It is tried, if it could not be before. errors: BACKEND, PROTECTION: why not. */
+    enum antag_err (*check)(struct ag_backend *b, struct antag_fault *fault);
 };
 
 extern const struct ag_backend_ops ag_backend_soft;

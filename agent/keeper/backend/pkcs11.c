@@ -653,6 +653,22 @@ static enum antag_err p11_generate(struct ag_backend *backend, const struct ag_k
     return ANTAG_OK;
 }
 
+/* Asks the token something, so that one which is gone is noticed. */
+static CK_RV ask_token(struct p11 *b, CK_SESSION_HANDLE s, struct spare_work *work)
+{
+    CK_SESSION_INFO info;
+
+    (void)work;
+    return b->f->C_GetSessionInfo(s, &info);
+}
+
+static enum antag_err p11_check(struct ag_backend *backend, struct antag_fault *fault)
+{
+    struct spare_work work = {.bits = 0};
+
+    return on_spare((struct p11 *)backend, "the token does not answer", &work, ask_token, fault);
+}
+
 /* ---- the whole */
 
 static void p11_close(struct ag_backend *backend)
@@ -709,4 +725,5 @@ const struct ag_backend_ops ag_backend_pkcs11 = {
     .generate = p11_generate,
     .forget = p11_forget,
     .destroy = p11_destroy,
+    .check = p11_check,
 };

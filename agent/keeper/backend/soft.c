@@ -261,6 +261,13 @@ static enum antag_err soft_destroy(struct ag_backend *b, uint64_t handle, struct
     return ANTAG_OK;
 }
 
+static enum antag_err soft_check(struct ag_backend *b, struct antag_fault *fault)
+{
+    (void)b;
+    (void)fault;
+    return ANTAG_OK;
+}
+
 const struct ag_backend_ops ag_backend_soft = {
     .open = soft_open,
     .close = soft_close,
@@ -269,4 +276,5 @@ const struct ag_backend_ops ag_backend_soft = {
     .generate = soft_generate,
     .forget = soft_forget,
     .destroy = soft_destroy,
+    .check = soft_check,
 };

@@ -418,6 +418,17 @@ static enum antag_err tpm_destroy(struct ag_backend *backend, uint64_t handle,
     return ANTAG_OK;
 }
 
+static enum antag_err tpm_check(struct ag_backend *backend, struct antag_fault *fault)
+{
+    struct tpm *b = (struct tpm *)backend;
+    enum antag_err err;
+
+    pthread_mutex_lock(&b->lock);
+    err = ag_tpm_check(&b->link, fault);
+    pthread_mutex_unlock(&b->lock);
+    return err;
+}
+
 /* ---- the whole */
 
 static void tpm_close(struct ag_backend *backend)
@@ -458,4 +469,5 @@ const struct ag_backend_ops ag_backend_tpm = {
     .generate = tpm_generate,
     .forget = tpm_forget,
     .destroy = tpm_destroy,
+    .check = tpm_check,
 };

@@ -199,6 +199,25 @@ enum antag_err ag_tpm_connect(struct ag_tpm_link *b, struct antag_fault *fault)
     return err;
 }
 
+enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag_fault *fault)
+{
+    enum antag_err err = ANTAG_OK;
+    TPM2B_DIGEST *random = NULL;
+    TSS2_RC rc = TSS2_RC_SUCCESS;
+
+    for (int tries = 0; tries < 2 && (err = ag_tpm_connect(b, fault)) == ANTAG_OK; tries++) {
+        rc = ag_tss.Esys_GetRandom(b->esys, b->session, ESYS_TR_NONE, ESYS_TR_NONE, 8, &random);
+        if (rc == TSS2_RC_SUCCESS)
+            ag_tss.Esys_Free(random);
+        if (!ag_tpm_is_lost(rc))
+            break;
+        ag_tpm_disconnect(b);
+    }
+    if (err != ANTAG_OK || rc == TSS2_RC_SUCCESS)
+        return err;
+    return ag_tpm_failed(fault, "the TPM does not work", rc);
+}
+
 /* ---- objects in the TPM */
 
 void ag_tpm_unload(struct ag_tpm_link *b, struct ag_tpm_loaded *l)

@@ -50,6 +50,8 @@ bool ag_tpm_is_name(const TPM2B_NAME *a, const TPM2B_NAME *b);
 ANTAG_MUST_CHECK enum antag_err ag_tpm_need_stack(struct ag_tpm_link *b, struct antag_fault *fault);
 /* Connects, if it is not. At most twice a second; in between it repeats the cause. errors: BACKEND, PROTECTION. */
 ANTAG_MUST_CHECK enum antag_err ag_tpm_connect(struct ag_tpm_link *b, struct antag_fault *fault);
+/* Likewise, and asks the TPM something, so that one which is gone is noticed. */
+ANTAG_MUST_CHECK enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag_fault *fault);
 void ag_tpm_disconnect(struct ag_tpm_link *b); /* flushes what it loaded */
 
 /* The place of the key `handle`; else a free one; else the one that was used longest ago. */

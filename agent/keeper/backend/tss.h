@@ -31,6 +31,7 @@
     R(ESYS, Esys_TR_SetAuth)                                                                       \
     R(ESYS, Esys_Create)                                                                           \
     R(ESYS, Esys_Load)                                                                             \
+    R(ESYS, Esys_GetRandom)                                                                        \
     R(ESYS, Esys_Sign)                                                                             \
     R(ESYS, Esys_FlushContext)
 

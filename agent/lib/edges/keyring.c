@@ -65,6 +65,7 @@ static const struct method {
     {"stop", SPEC(handle_fields)},
     {"forget", SPEC(handle_fields)},
     {"destroy", SPEC(handle_fields)},
+    {"check", {NULL, 0, sizeof(struct params)}},
     {"import", SPEC(identity_fields)},
     {"public", {NULL, 0, sizeof(struct params)}},
 };

@@ -14,6 +14,7 @@
  *                      request forget {handle} -> {}             wiped from memory
  *                      request destroy {handle} -> {}            forgotten, and destroyed wherever the keyring keeps it;
  *                                                                one that is not there is no error
+ *                      request check {} -> {}                    can the device be used now? refused: why not
  *                      request probe {handle, profile_id, env, version, profile, client_id, time, probe} -> {signature}
  *                                                                of the probe of that id (agent/core/probe.h), under
  *                                                                a key of use probe or sign; recorded like any other
