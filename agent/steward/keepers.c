@@ -272,7 +272,7 @@ static enum ag_level loading_level(struct ag_steward *st, struct ag_keeper *kp,
 static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c,
                      const struct ag_book *b)
 {
-    bool good = true, done, outside = ag_keyring_is_outside(st, kp->name);
+    bool good = true;
 
     for (size_t i = 0; i < b->key_count && good; i++) {
         const struct ag_row_key *k = &b->keys[i];
@@ -281,10 +281,7 @@ static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan
         if (strcmp(k->keyring, kp->name) != 0)
             continue;
         level = loading_level(st, kp, b, k);
-        if (outside &&
-            k->state == AG_KEY_DESTROYED) /* a crash may have come between its record and its end */
-            good = send_destroy(st, kp, c, k->id, &done);
-        else if (level == AG_LEVEL_ABSENT || k->state == AG_KEY_SUSPENDED)
+        if (level == AG_LEVEL_ABSENT || k->state == AG_KEY_SUSPENDED)
             unlearn(st, kp, k->id);
         else if (level == AG_LEVEL_STOPPED)
             good = send_order(st, kp, c, "stop", k->id, AG_LEVEL_STOPPED);
