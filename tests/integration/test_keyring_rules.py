@@ -1,6 +1,5 @@
 """The rules that hold for private keys wherever they live: the same cases over `soft`, a PKCS#11 token and a TPM. What is
 particular to one kind stands in test_keyrings.py and test_tpm.py."""
-import contextlib
 import os
 import signal
 import threading
@@ -9,33 +8,16 @@ import pytest
 
 import judge
 from agent_fixture import SLOW, Agent
+from devices import keyring
 from signing import SANDBOX, judged, refusal, sign, try_to_sign, wait_until
-from softhsm import Token
-from swtpm import Tpm
 
 CLIENT_ID = "SANDBOX_5Xrules"
 RING = "second"
 
 
-@contextlib.contextmanager
-def keyring(kind, folder):
-    """The section of the keyring, and its device; None for soft."""
-    if kind == "tpm":
-        tpm = Tpm(folder)
-        try:
-            yield tpm.conf(RING), tpm
-        finally:
-            tpm.kill()
-    elif kind == "pkcs11":
-        token = Token(folder)
-        yield token.conf(RING), token
-    else:
-        yield f"\n[keyring {RING}]\ntype = soft\n", None
-
-
 @pytest.fixture(params=["soft", "pkcs11", "tpm"])
 def agent(request, tmp_path):
-    with keyring(request.param, tmp_path) as (conf, device), Agent(conf=conf) as a:
+    with keyring(request.param, tmp_path, RING) as (conf, device), Agent(conf=conf) as a:
         a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
         a.kind, a.device = request.param, device
         yield a

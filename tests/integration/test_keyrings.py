@@ -1,15 +1,12 @@
 """What is particular to private keys in a PKCS#11 token (SoftHSM 2): tokens that go, come or are others, PINs, modules that are
 broken. The rules that all keyrings share stand in test_keyring_rules.py."""
 import re
-import threading
-import time
 
 import pytest
 
-import judge
-from agent_fixture import BIN, SLOW, Agent, CtlError
-from antom_client import Client
-from signing import PAY, SANDBOX, judged, refusal, sign, try_to_sign, wait_until
+from agent_fixture import BIN, Agent, CtlError
+from devices import only_its_own_wait
+from signing import SANDBOX, judged, refusal, sign, try_to_sign, wait_until
 from softhsm import Token
 
 CLIENT_ID = "SANDBOX_5Xhsm"
@@ -160,17 +157,7 @@ def test_a_module_that_crashes(faulty, token):
 def test_a_module_that_hangs(faulty, token):
     """Its callers get their answer when their time is over; nobody else notices."""
     token.fault("hang")
-    begin = time.monotonic()
-    with Client(faulty.agent_sock) as c:
-        waiting = [c.send("sign_request", profile=SANDBOX, method="POST", uri=PAY, body=b"{}", deadline_ms=1500)
-                   for _ in range(8)]
-        for _ in range(20):
-            sign(faulty, "beside/sandbox")
-        assert time.monotonic() - begin < 1.5 * SLOW, "others waited for it"
-        names = {c.recv_message()[2]["name"] for _ in waiting}
-    assert names <= {"DEADLINE", "BUSY", "BACKEND"}
-    assert time.monotonic() - begin < 5 * SLOW
-    faulty.ctl("status")
+    only_its_own_wait(faulty, "beside/sandbox")
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 5)
     judged(faulty, SANDBOX, CLIENT_ID)

@@ -1,6 +1,5 @@
 """Rotations against a false Antom over HTTPS, in its three modes, under the load of four payment services; by several
 members of staff with verified mailboxes. Antom's side is written with other cryptography (tests/support)."""
-import contextlib
 import http.server
 import json
 import subprocess
@@ -12,12 +11,11 @@ import pytest
 
 import judge
 from agent_fixture import SLOW
+from devices import keyring
 from false_antom import FalseAntom, Street
 from antom_client import AntomError, Client
 from signing import PAY, sign, wait_until
-from softhsm import Token
 from staffing import ALICE, BOB, CLIENT_ID, OFFICER, Office
-from swtpm import Tpm
 
 LIVE, SANDBOX = "shop/live", "shop/sandbox"
 OTHER_OFFICER = 10005
@@ -357,23 +355,10 @@ def test_key_version_and_keyring(tmp_path):
         s.agent.refused("NO_ACTIVE_KEY", "rotate", "start", LIVE) if not s.states(LIVE) else None
 
 
-@contextlib.contextmanager
-def keyring(kind, folder):
-    """The section of a keyring named second."""
-    if kind == "tpm":
-        tpm = Tpm(folder)
-        try:
-            yield tpm.conf("second")
-        finally:
-            tpm.kill()
-    else:
-        yield Token(folder).conf("second") if kind == "pkcs11" else "\n[keyring second]\ntype = soft\n"
-
-
 @pytest.mark.parametrize("kind", ["soft", "pkcs11", "tpm"])
 def test_to_another_keyring(tmp_path, kind):
     """The usual first rotation: from software to another keyring, under load."""
-    with keyring(kind, tmp_path) as conf, FalseAntom(tmp_path, "replace") as antom, \
+    with keyring(kind, tmp_path) as (conf, _), FalseAntom(tmp_path, "replace") as antom, \
             Shopping(tmp_path, antom, conf=conf) as s, Street(s.agent, antom, LIVE) as load:
         s.submitted("--keyring", "second")
         seen = s.until("watching")

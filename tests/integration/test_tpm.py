@@ -1,14 +1,13 @@
 """What is particular to private keys of a TPM 2.0 (swtpm): a TPM that goes, comes, hangs or is another. The rules that all
 keyrings share stand in test_keyring_rules.py."""
 import threading
-import time
 
 import pytest
 
 import judge
 from agent_fixture import SLOW, Agent
-from antom_client import Client
-from signing import PAY, SANDBOX, SANDBOX_PAY, judged, refusal, sign, try_to_sign, wait_until
+from devices import only_its_own_wait
+from signing import SANDBOX, SANDBOX_PAY, judged, refusal, sign, try_to_sign, wait_until
 from swtpm import Tpm
 
 CLIENT_ID = "SANDBOX_5Xtpm"
@@ -118,18 +117,8 @@ def test_another_tpm(keyed, tpm):
 def test_hangs(keyed, tpm):
     """Its callers get their answer when their time is over; nobody else notices."""
     tpm.hang()
-    begin = time.monotonic()
     try:
-        with Client(keyed.agent_sock) as c:
-            waiting = [c.send("sign_request", profile=SANDBOX, method="POST", uri=PAY, body=b"{}", deadline_ms=1500)
-                       for _ in range(8)]
-            for _ in range(20):
-                sign(keyed, "beside/sandbox")
-            assert time.monotonic() - begin < 1.5 * SLOW, "others waited for it"
-            names = {c.recv_message()[2]["name"] for _ in waiting}
-        assert names <= {"DEADLINE", "BUSY", "BACKEND"}
-        assert time.monotonic() - begin < 5 * SLOW
-        keyed.ctl("status")
+        only_its_own_wait(keyed, "beside/sandbox")
         assert "has not answered" in keyed.doctor()["keyring_tpm1"]["message"]
     finally:
         tpm.go_on()
