@@ -12,6 +12,7 @@ import tempfile
 
 MASKS = [
     (re.compile(r"/\S*/antag-doc-[^/\s]*"), "<dir>"),
+    (re.compile(r"(?<=\S)\n {20,}(?=\S)"), " "),  # a cell that needed a second line, because a time took more room
     (re.compile(r"[ \t]+"), " "),
     (re.compile(r"\bsoft:\d+"), "soft:<line>"),
     (re.compile(r"\bsteward:\d+"), "steward:<line>"),
