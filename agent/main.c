@@ -12,7 +12,7 @@
 
 static const char usage_text[] =
     "Usage: antom-agent [--home DIR]\n"
-    "       antom-agent --init [--home DIR] [--seal file|passphrase] --staff-uid N\n"
+    "       antom-agent --init [--home DIR] [--seal TYPE] --staff-uid N\n"
     "\n"
     "Holds Antom private keys; signs requests and verifies answers for local services.\n"
     "Runs in the foreground and prints `ready` when both sockets answer. Ends on SIGTERM\n"
@@ -21,9 +21,10 @@ static const char usage_text[] =
     "  --home DIR           everything under DIR (also from ANTOM_AGENT_HOME); without it the\n"
     "                       system paths /etc/antom-agent, /var/lib/antom-agent, /run/antom-agent\n"
     "  --init               make a home; `antomctl init` calls this\n"
-    "  --seal TYPE          how the root key is sealed: file (default) or passphrase\n"
+    "  --seal TYPE          how the root key is sealed: file (default), passphrase, credential\n"
+    "                       or tpm\n"
     "  --staff-uid N        the first member of staff\n"
-    "  --passphrase-fd N    sealed memory file that holds the passphrase\n"
+    "  --passphrase-fd N    sealed memory file that holds the passphrase (tpm: that of recovery)\n"
     "  --json-errors        an error of --init as JSON on standard output\n"
     "  --print-processes    the roles and what they tell each other, as Markdown\n"
     "  --version, --help\n";
@@ -158,18 +159,19 @@ static const struct option options[] = {
 
 static int start(const struct ag_supervisor_options *o)
 {
-    bool file = strcmp(o->seal, "file") == 0, passphrase = strcmp(o->seal, "passphrase") == 0;
+    bool file = strcmp(o->seal, "file") == 0, credential = strcmp(o->seal, "credential") == 0;
+    bool passphrase = strcmp(o->seal, "passphrase") == 0 || strcmp(o->seal, "tpm") == 0;
 
     if (!o->init)
         return o->has_staff_uid || o->passphrase_fd >= 0 || o->json_errors
                    ? usage_error("--staff-uid, --passphrase-fd and --json-errors go with --init")
                    : ag_supervisor_run(o);
-    if (!file && !passphrase)
-        return usage_error("--seal is file or passphrase");
+    if (!file && !passphrase && !credential)
+        return usage_error("--seal is file, passphrase, credential or tpm");
     if (!o->has_staff_uid)
         return usage_error("--init needs --staff-uid");
     if (passphrase != (o->passphrase_fd >= 0))
-        return usage_error("--passphrase-fd goes with --seal passphrase");
+        return usage_error("--passphrase-fd goes with --seal passphrase and --seal tpm");
     return ag_supervisor_init(o);
 }
 

@@ -433,19 +433,23 @@ static bool check_token(struct reading *r, const struct ag_conf_keyring *k)
     return true;
 }
 
-/* Named, because a TCTI may also be a command to run. */
+/* NULL: it may be used; else what is allowed. Named, because a TCTI may also be a command to run. */
+static const char *tcti_refused(const char *tcti)
+{
+    if (strcmp(tcti, "device:/dev/tpm0") == 0)
+        return "/dev/tpm0 would be nobody else's and has room for three objects; the kernel's "
+               "resource manager is device:/dev/tpmrm0";
+    if (strncmp(tcti, "device:/", 8) != 0 && strncmp(tcti, "swtpm:", 6) != 0 &&
+        strcmp(tcti, "tabrmd") != 0 && strncmp(tcti, "tabrmd:", 7) != 0)
+        return "tcti must be set: device:/dev/tpmrm0, tabrmd, tabrmd:... or swtpm:...";
+    return NULL;
+}
+
 static bool check_tcti(struct reading *r, const struct ag_conf_keyring *k)
 {
-    if (strcmp(k->tcti, "device:/dev/tpm0") == 0)
-        return refuse_ring(
-            r, k, "tcti",
-            "/dev/tpm0 would be nobody else's and has room for three objects; the kernel's "
-            "resource manager is device:/dev/tpmrm0");
-    if (strncmp(k->tcti, "device:/", 8) != 0 && strncmp(k->tcti, "swtpm:", 6) != 0 &&
-        strcmp(k->tcti, "tabrmd") != 0 && strncmp(k->tcti, "tabrmd:", 7) != 0)
-        return refuse_ring(r, k, "tcti",
-                           "tcti must be set: device:/dev/tpmrm0, tabrmd, tabrmd:... or swtpm:...");
-    return true;
+    const char *why = tcti_refused(k->tcti);
+
+    return why == NULL || refuse_ring(r, k, "tcti", why);
 }
 
 /* What belongs to a token or TPM is set for one, all of it, and for nothing else. */
@@ -470,6 +474,15 @@ static bool check_rings(struct reading *r)
         if (!check_ring(r, &r->conf.keyrings[i]))
             return false;
     return true;
+}
+
+static bool check_seal(struct reading *r)
+{
+    const char *why = tcti_refused(r->conf.seal_tcti);
+
+    if (why != NULL)
+        (void)refuse(r, "tcti", "[seal] %s", why);
+    return why == NULL;
 }
 
 static bool check_rotation(struct reading *r)
@@ -513,7 +526,7 @@ enum antag_err ag_conf_parse(struct ag_conf *c, const char *path, const char *te
         refuse_at(&r, bad_line, NULL, "must be `key = value`, [SECTION] or a comment behind #");
     if (bad_line < 0)
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "%s", "");
-    if (r.failed || !check_mail(&r) || !check_rotation(&r) || !check_rings(&r))
+    if (r.failed || !check_mail(&r) || !check_seal(&r) || !check_rotation(&r) || !check_rings(&r))
         return ANTAG_ERR_CONF;
     *c = r.conf;
     return ANTAG_OK;

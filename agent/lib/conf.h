@@ -83,6 +83,10 @@
     R(mail, password_file, 160, "", "File that holds the password of that user, one line, 0600.")  \
     R(mail, ca_file, 160, "/etc/ssl/certs/ca-certificates.crt",                                    \
       "Certificates (PEM) of those who may vouch for the mail server.")                            \
+    R(seal, tcti, 160, "device:/dev/tpmrm0",                                                       \
+      "How the TPM is reached that seals the root key, with seal tpm: device:/dev/tpmrm0, "        \
+      "tabrmd\n"                                                                                   \
+      "or swtpm:path=SOCKET.")                                                                     \
     R(rotation, ca_file, 160, "/etc/ssl/certs/ca-certificates.crt",                                \
       "Certificates (PEM) of those who may vouch for Antom's gateway.")                            \
     R(rotation, freeze, 160, "",                                                                   \

@@ -209,13 +209,19 @@ static bool is_unfinished(const char *name)
     return dot != NULL && (dot[4] == '\0' || dot[4] == '-');
 }
 
+/* The operator may have put one before: init takes it as it is. */
+static bool is_conf(const char *name)
+{
+    return strcmp(name, "agent.conf") == 0;
+}
+
 /* Files that get their final name before root.seal gets its own. They are leftovers only while
  * root.seal.new tells that an init was on its way: without it, a registry whose seal is gone is one
  * that somebody must restore, and nothing to write over. */
 static bool is_ours(const char *name)
 {
-    static const char *const names[] = {"agent.conf",      "registry.db",     "registry.db-journal",
-                                        "registry.db-wal", "registry.db-shm", "audit"};
+    static const char *const names[] = {"registry.db", "registry.db-journal", "registry.db-wal",
+                                        "registry.db-shm", "audit"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0)
@@ -249,7 +255,7 @@ static enum antag_err check_empty(const struct ag_home *h, int fd, struct antag_
         const char *name = entry->d_name;
 
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "lock") == 0 ||
-            is_unfinished(name) || (cut_off && is_ours(name)))
+            is_unfinished(name) || is_conf(name) || (cut_off && is_ours(name)))
             continue;
         err = antag_fault_set(fault, ANTAG_ERR_HOME, "home",
                               "%.200s is not empty (it holds \"%.60s\"); give a new or an empty "
@@ -265,11 +271,15 @@ static enum antag_err check_empty(const struct ag_home *h, int fd, struct antag_
 static enum antag_err remove_leftovers(const struct ag_home *h, int dir, struct antag_fault *fault)
 {
     static const char *const
-        names[] = {"agent.conf",          "agent.conf.new",
-                   "registry.db",         "registry.db-journal",
-                   "registry.db-wal",     "registry.db-shm",
-                   "registry.db.new",     "registry.db.new-journal",
-                   "registry.db.new-wal", "registry.db.new-shm",
+        names[] = {"agent.conf.new",
+                   "registry.db",
+                   "registry.db-journal",
+                   "registry.db-wal",
+                   "registry.db-shm",
+                   "registry.db.new",
+                   "registry.db.new-journal",
+                   "registry.db.new-wal",
+                   "registry.db.new-shm",
                    "root.seal.new"}; /* last: without it the others would no longer be leftovers */
     enum antag_err err;
     int lock = -1;

@@ -12,16 +12,18 @@
  *                                                  "tokens" (the front gets the last one, and no event)
  *                        event drain {}
  *                        event task {task, type?} + fd passphrase?
- *                                                  opener, after start: "seal-create" (type file|passphrase),
- *                                                  "seal-open" or "import"
+ *                                                  opener, after start: "seal-create" (type of the seal), "seal-open",
+ *                                                  "import", or "seal" (after the secret "root")
  *   role -> supervisor   event ready {}            serving (keeper: keys loaded)
  *   steward -> supervisor request unlock {} + passphrase fd? -> {}
  *                        request lock {} -> {}
  *                        request opener {keyring} -> {} + fd   an opener with that keyring's subkey
+ *                        request opener {seal: true} -> {} + fd       one with the root key
  *                        request roles {} -> {roles: [{role, name, pid, state, restarts, since_ms}],
- *                                             seal, started_at_ms}
+ *                                             seal, by_recovery, started_at_ms}
  *   opener -> supervisor secret "root"             seal-create, seal-open: the root key, before `done`
- *                        event done {type}         the task is done; type of the seal (import: absent).
+ *                        event done {type}         the task is done; type of the seal (absent unless it was opened or
+ *                                                  made). recovery: it was opened by its recovery passphrase.
  *                                                  seal-create leaves its file as SEAL.new, synced; the
  *                                                  supervisor renames it to SEAL as the last step of init
  *                        event failed {...}        the error map of proto/message.h, and type where it is known

@@ -3,37 +3,23 @@
  * it holds is the most secret there is, so it is a process of its own that ends when it has answered. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/lib/edges/keyring.h"
+#include "agent/core/pcrs.h"
 #include "agent/lib/log.h"
 #include "agent/lib/role.h"
+#include "agent/opener/job.h"
 #include "agent/opener/keyparse.h"
-#include "agent/opener/seal.h"
 
 #define ALARM_AFTER_S 2 /* behind the deadline: ends a loop that hangs */
 
-enum task { TASK_NONE, TASK_SEAL_CREATE, TASK_SEAL_OPEN, TASK_IMPORT };
-
-/* what runs on a thread of its own; everything in it is that thread's meanwhile */
-struct job {
-    void (*run)(struct job *job);
-    char path[AG_PATH_MAX]; /* of the seal */
-    char type[AG_SEAL_TYPE_MAX];
-    int key_fd, passphrase_fd; /* -1: none; taken by run */
-    struct ag_key_identity id;
-    const struct ag_secret *ring_key;
-    /* what comes of it */
-    enum antag_err err;
-    struct antag_fault fault;
-    struct ag_secret *root;
-    struct ag_keyring_made made;
-};
+/* IMPORT and SEAL answer the steward, the others the supervisor */
+enum task { TASK_NONE, TASK_SEAL_CREATE, TASK_SEAL_OPEN, TASK_IMPORT, TASK_SEAL };
 
 struct opener {
     struct ag_role *role;
-    char seal[AG_PATH_MAX];
     struct ag_secret *ring_key;
     enum task task;
     struct ag_chan *steward;
@@ -43,13 +29,12 @@ struct opener {
     bool deadline_open;
     uv_work_t work;
     bool working, ended;
-    struct job job;
+    struct ag_job job;
 };
 
 /* ---- the work */
 
-/* The passphrase, if one was given. */
-static enum antag_err read_passphrase(struct job *job, struct ag_secret **out)
+enum antag_err ag_job_passphrase(struct ag_job *job, struct ag_secret **out)
 {
     int fd = job->passphrase_fd;
 
@@ -57,26 +42,7 @@ static enum antag_err read_passphrase(struct job *job, struct ag_secret **out)
     return fd < 0 ? ANTAG_OK : ag_secret_read_memfd(fd, ANTAG_IMPORT_MAX, out, &job->fault);
 }
 
-static void run_seal_create(struct job *job)
-{
-    struct ag_secret *passphrase = NULL;
-
-    if ((job->err = read_passphrase(job, &passphrase)) == ANTAG_OK)
-        job->err = ag_seal_create(job->path, job->type, passphrase, &ag_seal_cost_moderate,
-                                  &job->root, &job->fault);
-    ag_secret_free(passphrase);
-}
-
-static void run_seal_open(struct job *job)
-{
-    struct ag_secret *passphrase = NULL;
-
-    if ((job->err = read_passphrase(job, &passphrase)) == ANTAG_OK)
-        job->err = ag_seal_open(job->path, passphrase, &job->root, job->type, &job->fault);
-    ag_secret_free(passphrase);
-}
-
-static void run_import(struct job *job)
+static void run_import(struct ag_job *job)
 {
     struct ag_secret *passphrase = NULL, *text = NULL;
     struct ag_keyring_made *made = &job->made;
@@ -85,7 +51,7 @@ static void run_import(struct job *job)
 
     job->key_fd = -1;
     if ((job->err = ag_secret_read_memfd(fd, ANTAG_IMPORT_MAX, &text, &job->fault)) != ANTAG_OK ||
-        (job->err = read_passphrase(job, &passphrase)) != ANTAG_OK ||
+        (job->err = ag_job_passphrase(job, &passphrase)) != ANTAG_OK ||
         (job->err = ag_keyparse_private(ag_secret_slice(text), passphrase, &key, &job->fault)) !=
             ANTAG_OK)
         goto out;
@@ -102,7 +68,7 @@ out:
     ag_secret_free(passphrase);
 }
 
-static void run_public(struct job *job)
+static void run_public(struct ag_job *job)
 {
     struct ag_secret *text = NULL;
     int fd = job->key_fd;
@@ -140,8 +106,10 @@ static void tell_done(struct opener *o)
     antag_writer_init(&w, 256);
     antag_m_event(&w, "done");
     antag_w_map(&w);
-    if (o->job.type[0] != '\0')
-        antag_w_kv_str(&w, "type", o->job.type);
+    if (o->job.info.type[0] != '\0')
+        antag_w_kv_str(&w, "type", o->job.info.type);
+    if (o->job.info.by_recovery)
+        antag_w_kv_bool(&w, "recovery", true);
     antag_w_end(&w);
     antag_m_close(&w);
     send_event(o, &w);
@@ -162,8 +130,8 @@ static void tell_failed(struct opener *o, const struct antag_fault *f)
     antag_w_kv_str(&w, "message", antag_fault_text(f));
     if (f->field[0] != '\0')
         antag_w_kv_str(&w, "field", f->field);
-    if (o->job.type[0] != '\0')
-        antag_w_kv_str(&w, "type", o->job.type);
+    if (o->job.info.type[0] != '\0')
+        antag_w_kv_str(&w, "type", o->job.info.type);
     antag_w_end(&w);
     antag_m_close(&w);
     send_event(o, &w);
@@ -176,7 +144,10 @@ static void answer_steward(struct opener *o)
 
     antag_writer_init(&w, AG_CHAN_PACKET_MAX);
     antag_m_answer(&w, o->request_id);
-    ag_keyring_made_write(&w, &o->job.made);
+    if (o->task == TASK_SEAL)
+        ag_sealing_write(&w, &o->job.sealing);
+    else
+        ag_keyring_made_write(&w, &o->job.made);
     antag_m_close(&w);
     err = ag_chan_send(o->steward, &w, NULL, 0);
     if (err != ANTAG_OK)
@@ -184,10 +155,14 @@ static void answer_steward(struct opener *o)
     antag_writer_fini(&w);
 }
 
-/* An import is answered to the steward, a seal to the supervisor. */
+static bool is_of_steward(const struct opener *o)
+{
+    return o->task == TASK_IMPORT || o->task == TASK_SEAL;
+}
+
 static void fail(struct opener *o, const struct antag_fault *f)
 {
-    if (o->task != TASK_IMPORT) {
+    if (!is_of_steward(o)) {
         tell_failed(o, f);
         return;
     }
@@ -202,9 +177,9 @@ static void succeed(struct opener *o)
     enum antag_err err = ANTAG_OK;
     struct antag_fault f;
 
-    if (o->task == TASK_IMPORT && o->steward != NULL)
+    if (is_of_steward(o) && o->steward != NULL)
         answer_steward(o);
-    else if (o->task != TASK_IMPORT)
+    else if (!is_of_steward(o))
         err = ag_chan_send_secret(ag_role_control(o->role), "root", o->job.root);
     if (err == ANTAG_OK) {
         tell_done(o);
@@ -236,7 +211,7 @@ static void work(uv_work_t *req)
     o->job.run(&o->job);
 }
 
-static void start_work(struct opener *o, void (*run)(struct job *job))
+static void start_work(struct opener *o, ag_job_fn *run)
 {
     struct antag_fault f;
 
@@ -284,13 +259,62 @@ static void start_deadline(struct opener *o, int64_t deadline_ms)
 
 /* ---- the steward's one request */
 
+/* What is asked about a key that is imported; NULL, and the fault says why. */
+static ag_job_fn *read_import(struct opener *o, const struct antag_message *m, struct ag_fds *fds,
+                              struct antag_fault *f)
+{
+    bool import = antag_slice_is(m->name, "import");
+    struct ag_keyring_params p;
+
+    o->job.key_fd = ag_fds_take(fds, 0);
+    o->job.passphrase_fd = ag_fds_take(fds, 1);
+    if (!import && !antag_slice_is(m->name, "public"))
+        antag_fault_set(f, ANTAG_ERR_UNKNOWN_METHOD, NULL, "an opener takes import and public");
+    else if (ag_keyring_params_parse(m->name, &m->params, &p, f) != ANTAG_OK)
+        ; /* the fault says why */
+    else if (o->job.key_fd < 0)
+        antag_fault_set(f, ANTAG_ERR_BAD_PARAM, "key", "there is no memory file with the key");
+    else if (import && o->ring_key == NULL)
+        antag_fault_set(f, ANTAG_ERR_INTERNAL, NULL, "the keyring's subkey is missing");
+    else {
+        o->job.id = p.id;
+        o->job.ring_key = o->ring_key;
+        return import ? run_import : run_public;
+    }
+    return NULL;
+}
+
+/* Likewise about the seal. */
+static ag_job_fn *read_sealing(struct opener *o, const struct antag_message *m, struct ag_fds *fds,
+                               struct antag_fault *f)
+{
+    static const struct {
+        const char *name;
+        ag_job_fn *run;
+    } methods[] = {{"seal_make", ag_job_seal_make},
+                   {"seal_write", ag_job_seal_write},
+                   {"seal_check", ag_job_seal_check}};
+
+    o->job.passphrase_fd = ag_fds_take(fds, 0);
+    if (o->job.root == NULL) {
+        antag_fault_set(f, ANTAG_ERR_INTERNAL, NULL, "the root key is missing");
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (antag_slice_is(m->name, methods[i].name))
+            return ag_sealing_parse(&m->params, &o->job.sealing, f) == ANTAG_OK ? methods[i].run
+                                                                                : NULL;
+    antag_fault_set(f, ANTAG_ERR_UNKNOWN_METHOD, NULL,
+                    "an opener takes seal_make, seal_write and seal_check");
+    return NULL;
+}
+
 static void on_message(struct ag_chan *c, const struct antag_message *m, struct ag_fds *fds,
                        void *ctx)
 {
+    ag_job_fn *run;
     struct opener *o = ctx;
-    struct ag_keyring_params p;
     struct antag_fault f;
-    bool import = antag_slice_is(m->name, "import");
 
     if (m->shape != ANTAG_REQUEST)
         return;
@@ -301,20 +325,9 @@ static void on_message(struct ag_chan *c, const struct antag_message *m, struct 
     }
     o->asked = true;
     o->request_id = m->id;
-    o->job.key_fd = ag_fds_take(fds, 0);
-    o->job.passphrase_fd = ag_fds_take(fds, 1);
-    if (!import && !antag_slice_is(m->name, "public"))
-        antag_fault_set(&f, ANTAG_ERR_UNKNOWN_METHOD, NULL, "an opener takes import and public");
-    else if (ag_keyring_params_parse(m->name, &m->params, &p, &f) != ANTAG_OK)
-        ; /* the fault says why */
-    else if (o->job.key_fd < 0)
-        antag_fault_set(&f, ANTAG_ERR_BAD_PARAM, "key", "there is no memory file with the key");
-    else if (import && o->ring_key == NULL)
-        antag_fault_set(&f, ANTAG_ERR_INTERNAL, NULL, "the keyring's subkey is missing");
-    else {
-        o->job.id = p.id;
-        o->job.ring_key = o->ring_key;
-        start_work(o, import ? run_import : run_public);
+    run = o->task == TASK_SEAL ? read_sealing(o, m, fds, &f) : read_import(o, m, fds, &f);
+    if (run != NULL) {
+        start_work(o, run);
         return;
     }
     fail(o, &f);
@@ -345,6 +358,10 @@ static void on_secret(struct ag_role *r, const char *label, struct ag_secret *se
         o->ring_key = secret;
         return;
     }
+    if (strcmp(label, "root") == 0 && o->job.root == NULL && ag_secret_len(secret) == AG_KEY_LEN) {
+        o->job.root = secret; /* to seal it anew */
+        return;
+    }
     ag_log(AG_LOG_ERROR, "opener.unwanted_secret", AG_F_TEXT("label", label));
     ag_secret_free(secret);
 }
@@ -354,7 +371,9 @@ static void on_start(struct ag_role *r, const struct ag_role_start *start, void 
     struct opener *o = ctx;
 
     o->role = r;
-    snprintf(o->seal, sizeof o->seal, "%s", start->home.seal);
+    snprintf(o->job.path, sizeof o->job.path, "%s", start->home.seal);
+    snprintf(o->job.tcti, sizeof o->job.tcti, "%s", start->conf.seal_tcti);
+    o->job.credentials = getenv("CREDENTIALS_DIRECTORY");
     start_deadline(o, start->conf.opener_deadline_ms);
 }
 
@@ -388,8 +407,8 @@ static void on_task(struct ag_role *r, const char *task, const char *type, struc
         ag_log(AG_LOG_ERROR, "opener.second_task", AG_F_TEXT("task", task));
         return;
     }
-    if (strcmp(task, "import") == 0) {
-        o->task = TASK_IMPORT;
+    if (strcmp(task, "import") == 0 || strcmp(task, "seal") == 0) {
+        o->task = strcmp(task, "seal") == 0 ? TASK_SEAL : TASK_IMPORT;
         return; /* the steward's request says the rest */
     }
     if (!create && strcmp(task, "seal-open") != 0) {
@@ -399,9 +418,10 @@ static void on_task(struct ag_role *r, const char *task, const char *type, struc
     }
     o->task = create ? TASK_SEAL_CREATE : TASK_SEAL_OPEN;
     o->job.passphrase_fd = ag_fds_take(fds, 0);
-    snprintf(o->job.path, sizeof o->job.path, "%s", o->seal);
-    snprintf(o->job.type, sizeof o->job.type, "%s", create ? (type[0] ? type : "file") : "");
-    start_work(o, create ? run_seal_create : run_seal_open);
+    snprintf(o->job.sealing.type, sizeof o->job.sealing.type, "%s",
+             type[0] != '\0' ? type : "file");
+    o->job.sealing.pcrs = AG_PCRS_DEFAULT;
+    start_work(o, create ? ag_job_seal_create : ag_job_seal_open);
 }
 
 static void on_end(struct ag_role *r, void *ctx)

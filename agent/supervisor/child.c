@@ -16,16 +16,17 @@
 
 extern char **environ;
 
-/* What a role may see of our environment: the settings of sanitizers, which only their builds read. */
-static char **role_environment(void)
+/* What a role may see of our environment: the settings of sanitizers, which only their builds read; an opener also where
+ * the service manager's credentials lie. */
+static char **role_environment(enum ag_role_kind kind)
 {
-    static const char *const kept[] = {
-        "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "TSAN_OPTIONS="};
+    static const char *const kept[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=",
+                                       "TSAN_OPTIONS=", "CREDENTIALS_DIRECTORY="};
     static char *env[sizeof kept / sizeof *kept + 1];
-    size_t n = 0;
+    size_t count = sizeof kept / sizeof *kept - (kind == AG_ROLE_opener ? 0 : 1), n = 0;
 
     for (char **e = environ; *e != NULL; e++)
-        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        for (size_t i = 0; i < count; i++)
             if (strncmp(*e, kept[i], strlen(kept[i])) == 0 && n + 1 < sizeof env / sizeof *env)
                 env[n++] = *e;
     env[n] = NULL;
@@ -90,7 +91,7 @@ static int spawn_process(struct ag_child *c, uv_loop_t *loop, int control_fd)
                                     .file =
                                         "/proc/self/exe", /* the same program, even when replaced */
                                     .args = args,
-                                    .env = role_environment(),
+                                    .env = role_environment(c->kind),
                                     .stdio_count = sizeof stdio / sizeof *stdio,
                                     .stdio = stdio};
 

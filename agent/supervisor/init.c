@@ -121,21 +121,6 @@ static enum antag_err io_fault(struct init *in, const char *path)
     return antag_fault_set(&in->fault, ANTAG_ERR_IO, NULL, "%s: %s", path, strerror(errno));
 }
 
-/* The configuration stays as it is where the operator has put one. */
-static enum antag_err write_conf(struct init *in, const char *text)
-{
-    int fd = open(in->home.conf, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    size_t len = strlen(text);
-    bool ok;
-
-    if (fd < 0)
-        return errno == EEXIST ? ANTAG_OK : io_fault(in, in->home.conf);
-    ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-    if (close(fd) != 0 || !ok)
-        return io_fault(in, in->home.conf);
-    return ANTAG_OK;
-}
-
 static enum antag_err rename_new(struct init *in, const char *path)
 {
     char from[AG_PATH_MAX + 8];
@@ -147,6 +132,43 @@ static enum antag_err rename_new(struct init *in, const char *path)
     return errno == EEXIST ? antag_fault_set(&in->fault, ANTAG_ERR_ALREADY_INITIALISED, NULL,
                                              "%s is there already", path)
                            : io_fault(in, from);
+}
+
+/* The configuration stays as it is where the operator has put one. */
+static enum antag_err write_conf(struct init *in, const char *text)
+{
+    char path[AG_PATH_MAX + 8];
+    size_t len = strlen(text);
+    bool ok;
+    int fd;
+
+    if (access(in->home.conf, F_OK) == 0)
+        return ANTAG_OK;
+    snprintf(path, sizeof path, "%s.new", in->home.conf);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return io_fault(in, path);
+    ok = write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
+    if (close(fd) != 0 || !ok)
+        return io_fault(in, path);
+    return rename_new(in, in->home.conf);
+}
+
+/* Of the operator, if there is one: it says how a TPM is reached. */
+static enum antag_err read_conf(struct init *in, char **text)
+{
+    struct ag_conf conf;
+    enum antag_err err;
+
+    if (access(in->home.conf, F_OK) != 0) {
+        *text = ag_conf_document();
+        return *text != NULL
+                   ? ANTAG_OK
+                   : antag_fault_set(&in->fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory to start");
+    }
+    if ((err = ag_conf_read(in->home.conf, text, &in->fault)) != ANTAG_OK)
+        return err;
+    return ag_conf_parse(&conf, in->home.conf, *text, &in->fault);
 }
 
 static enum antag_err sync_folder(struct init *in)
@@ -168,13 +190,9 @@ static enum antag_err do_init(struct init *in, const struct ag_supervisor_option
 
     if ((err = ag_home_init(&in->home, o->home, fault)) != ANTAG_OK ||
         (err = ag_home_make(&in->home, fault)) != ANTAG_OK ||
-        (err = ag_home_lock(&in->home, &lock_fd, fault)) != ANTAG_OK)
+        (err = ag_home_lock(&in->home, &lock_fd, fault)) != ANTAG_OK ||
+        (err = read_conf(in, &conf_text)) != ANTAG_OK)
         goto out;
-    conf_text = ag_conf_document();
-    if (conf_text == NULL) {
-        err = antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory to start");
-        goto out;
-    }
     if ((err = make_seal(in, o, conf_text)) != ANTAG_OK ||
         (err = make_registry(in, o, conf_text)) != ANTAG_OK ||
         (err = write_conf(in, conf_text)) != ANTAG_OK ||

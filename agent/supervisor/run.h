@@ -36,7 +36,8 @@ struct ag_run {
     struct ag_secret *root;    /* NULL: locked */
     enum ag_agent_state state; /* LOCKED or UNLOCKED, once the first unsealing has ended */
     char reason[256];
-    char seal[16]; /* file, passphrase; "" until known */
+    char seal[16];    /* type of the seal; "" until known */
+    bool by_recovery; /* it was opened by its recovery passphrase */
     int64_t started_at_ms;
 
     size_t slot_count;

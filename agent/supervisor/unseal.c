@@ -105,10 +105,16 @@ static void opener_message(struct ag_child *c, const struct antag_message *m, st
     struct ag_run *r = c->ctx;
 
     (void)fds;
-    if (c != r->unsealing)
-        return; /* an import answers the steward */
+    if (c !=
+        r->unsealing) { /* it answers the steward; here it says only that the seal is another now */
+        if (antag_slice_is(m->name, "done") &&
+            antag_object_text(&m->params, "type", r->seal, sizeof r->seal))
+            r->by_recovery = false;
+        return;
+    }
     if (antag_slice_is(m->name, "done")) {
         (void)antag_object_text(&m->params, "type", r->seal, sizeof r->seal);
+        r->by_recovery = antag_object_get(&m->params, "recovery") != NULL;
         r->unseal_done = true;
     } else if (antag_slice_is(m->name, "failed")) {
         (void)antag_object_text(&m->params, "type", r->seal, sizeof r->seal);
@@ -253,36 +259,57 @@ static void do_lock(struct ag_run *r, uint32_t id)
     answer_lock(r);
 }
 
-/* An opener with the subkey of one keyring, and the steward's end of a pair to it. */
-static void do_opener(struct ag_run *r, struct ag_child *steward, const struct antag_message *m)
+/* One with the subkey of a keyring, for a key that is imported; NULL. */
+static struct ag_child *import_opener(struct ag_run *r, const struct antag_message *m,
+                                      struct antag_fault *fault)
 {
     char keyring[ANTAG_KEYRING_MAX + 1], label[ANTAG_KEYRING_MAX + 16];
-    struct antag_fault fault;
-    struct antag_writer w;
     struct ag_child *c;
-    int fd = -1;
 
-    if (r->root == NULL) {
-        antag_fault_set(&fault, ANTAG_ERR_LOCKED, NULL, "%s", r->reason);
-        ag_chan_refuse(steward->control, m->id, &fault);
-        return;
-    }
     if (!antag_object_text(&m->params, "keyring", keyring, sizeof keyring) ||
         ag_conf_find_keyring(&r->conf, keyring) == NULL) {
-        antag_fault_set(&fault, ANTAG_ERR_BAD_PARAM, "keyring", "there is no keyring of that name");
-        ag_chan_refuse(steward->control, m->id, &fault);
-        return;
+        antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "keyring", "there is no keyring of that name");
+        return NULL;
     }
     c = start_opener(r, "import");
     if (c != NULL) {
         snprintf(label, sizeof label, "keyring:%s", keyring);
         ag_give_subkey(c, r->root, label);
         ag_child_task(c, "import", NULL, -1);
-        fd = ag_child_give_peer(c, AG_ROLE_steward, "", 0);
     }
-    if (fd < 0) {
-        antag_fault_set(&fault, ANTAG_ERR_BUSY, NULL,
-                        "no opener could be started; at most %d work at a time", AG_OPENERS_MAX);
+    return c;
+}
+
+/* One with the root key, to seal it anew; NULL. */
+static struct ag_child *seal_opener(struct ag_run *r)
+{
+    struct ag_child *c = start_opener(r, "seal");
+
+    if (c != NULL) {
+        ag_child_send_secret(c, "root", r->root);
+        ag_child_task(c, "seal", NULL, -1);
+    }
+    return c;
+}
+
+/* An opener, and the steward's end of a pair to it. */
+static void do_opener(struct ag_run *r, struct ag_child *steward, const struct antag_message *m)
+{
+    struct antag_fault fault;
+    struct antag_writer w;
+    struct ag_child *c;
+    int fd = -1;
+
+    antag_fault_set(&fault, ANTAG_ERR_BUSY, NULL,
+                    "no opener could be started; at most %d work at a time", AG_OPENERS_MAX);
+    if (r->root == NULL) {
+        antag_fault_set(&fault, ANTAG_ERR_LOCKED, NULL, "%s", r->reason);
+        c = NULL;
+    } else {
+        c = antag_object_get(&m->params, "seal") != NULL ? seal_opener(r)
+                                                         : import_opener(r, m, &fault);
+    }
+    if (c == NULL || (fd = ag_child_give_peer(c, AG_ROLE_steward, "", 0)) < 0) {
         ag_chan_refuse(steward->control, m->id, &fault);
         return;
     }
@@ -338,6 +365,7 @@ static void do_roles(struct ag_run *r, struct ag_child *steward, uint32_t id)
                           r->openers[i]->since_ms, 0);
     antag_w_end(&w);
     antag_w_kv_str(&w, "seal", r->seal);
+    antag_w_kv_bool(&w, "by_recovery", r->by_recovery);
     antag_w_kv_int(&w, "started_at_ms", r->started_at_ms);
     antag_w_end(&w);
     antag_m_close(&w);

@@ -102,10 +102,10 @@ def test_another_tpm(keyed, tpm):
     """It is not taken, whether it is exchanged while the agent runs or while it does not; the right one is taken back."""
     tpm.exchange()
     wait_until("the log says why", lambda: refusal(keyed, SANDBOX).name == "BACKEND" and
-               "not the TPM that made the keys" in keyed.log_text())
+               "not the TPM it was made in" in keyed.log_text())
     said = keyed.refused("BACKEND", "key", "generate", SANDBOX, "--keyring", "tpm1")
-    assert "not the TPM that made the keys" in said
-    assert "not the TPM that made the keys" in keyed.doctor()["keyring_tpm1"]["message"]
+    assert "not the TPM it was made in" in said
+    assert "not the TPM it was made in" in keyed.doctor()["keyring_tpm1"]["message"]
     keyed.stop()
     keyed.start()
     assert refusal(keyed, SANDBOX).name == "BACKEND"

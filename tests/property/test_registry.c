@@ -198,6 +198,8 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
     case AG_KIND_GONE:
         return same_text(was->gone.name, is->gone.name) &&
                was->gone.next_key_version <= is->gone.next_key_version;
+    case AG_KIND_SEAL:
+        return true;
     case AG_KIND_MERCHANT:
         return was->merchant.profile_id == is->merchant.profile_id &&
                same_text(was->merchant.name, is->merchant.name) &&
@@ -211,7 +213,7 @@ static bool has_parent(enum ag_kind_id kind)
 {
     return kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
            kind != AG_KIND_MAIL && kind != AG_KIND_CODE && kind != AG_KIND_CHANGE &&
-           kind != AG_KIND_RECOVERY && kind != AG_KIND_GONE;
+           kind != AG_KIND_RECOVERY && kind != AG_KIND_GONE && kind != AG_KIND_SEAL;
 }
 
 static enum ag_kind_id parent_kind(enum ag_kind_id kind)
@@ -344,6 +346,11 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
     case AG_KIND_GONE:
         snprintf(r->gone.name, sizeof(r->gone.name), "app%" PRIu64 "/live", draw(4));
         r->gone.next_key_version = 1 + (uint32_t)draw(4);
+        break;
+    case AG_KIND_SEAL:
+        snprintf(r->seal.type, sizeof(r->seal.type), "%s", draw(2) == 0 ? "tpm" : "file");
+        r->seal.pending = draw(2) == 0;
+        r->seal.bytes_len = draw(100);
         break;
     case AG_KIND_RECOVERY:
         r->recovery.uid = (uint32_t)draw(4);

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "agent/lib/log.h"
+#include "agent/opener/sealcred.h"
+#include "agent/opener/sealfile.h"
 #include "tests/support/rows.h"
 
 #define PASS "correct horse"
@@ -42,7 +44,8 @@ static enum antag_err create_with(const char *type, const char *passphrase, size
     struct ag_secret *pass = passphrase != NULL ? secret_of(passphrase, len) : NULL;
     struct antag_fault fault = {.err = ANTAG_OK};
     struct ag_secret *made = NULL;
-    enum antag_err err = ag_seal_create(path, type, pass, &cheap, &made, &fault);
+    struct ag_seal_by by = {.passphrase = pass, .credentials = dir, .type = type, .cost = cheap};
+    enum antag_err err = ag_seal_create(path, &by, &made, &fault);
 
     CU_ASSERT((err == ANTAG_OK) == (made != NULL));
     CU_ASSERT(err == ANTAG_OK || (fault.err == err && fault.text[0] != '\0'));
@@ -71,12 +74,15 @@ static enum antag_err open_with(const char *passphrase, struct ag_secret **root)
     struct ag_secret *pass = passphrase != NULL ? secret_of(passphrase, strlen(passphrase)) : NULL;
     struct antag_fault fault = {.err = ANTAG_OK};
     struct ag_secret *found = NULL;
-    enum antag_err err = ag_seal_open(path, pass, &found, seen_type, &fault);
+    struct ag_seal_by by = {.passphrase = pass, .credentials = dir};
+    struct ag_seal_info info;
+    enum antag_err err = ag_seal_open_file(path, &by, &found, &info, &fault);
 
+    snprintf(seen_type, sizeof seen_type, "%s", info.type);
     snprintf(seen_text, sizeof seen_text, "%s", fault.text);
     CU_ASSERT((err == ANTAG_OK) == (found != NULL));
     CU_ASSERT(err == ANTAG_OK || strstr(fault.text, path) != NULL ||
-              err == ANTAG_ERR_WRONG_PASSPHRASE);
+              strstr(fault.text, AG_CREDENTIAL) != NULL || err == ANTAG_ERR_WRONG_PASSPHRASE);
     ag_secret_free(pass);
     if (root != NULL)
         *root = found;
@@ -105,6 +111,7 @@ static void test_opens_again(void)
         {"opened by a line with CR", "passphrase", PASS, PASS "\r\n"},
         {"shortest", "passphrase", "12345678", "12345678"},
         {"UTF-8", "passphrase", "pässword 余额", "pässword 余额"},
+        {"credential", "credential", NULL, NULL},
     };
 
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
@@ -162,6 +169,10 @@ static void test_passphrases(void)
     clear();
     CU_ASSERT_EQUAL(create_with("passphrase", NULL, 0, NULL), ANTAG_ERR_BAD_PARAM);
     CU_ASSERT_EQUAL(create_with("tpm", NULL, 0, NULL), ANTAG_ERR_BAD_PARAM);
+    CU_ASSERT_EQUAL(create_with("tpm", "1234567", 7, NULL), ANTAG_ERR_BAD_PARAM);
+    CU_ASSERT_EQUAL(create_with("file", PASS, 13, NULL), ANTAG_ERR_BAD_PARAM);
+    CU_ASSERT_EQUAL(create_with("credential", PASS, 13, NULL), ANTAG_ERR_BAD_PARAM);
+    CU_ASSERT_EQUAL(create_with("passkey", PASS, 13, NULL), ANTAG_ERR_BAD_PARAM);
     CU_ASSERT_EQUAL(create_with("", NULL, 0, NULL), ANTAG_ERR_BAD_PARAM);
     CU_ASSERT_NOT_EQUAL(access(path_new, F_OK), 0); /* a refusal leaves nothing */
 }
@@ -180,6 +191,57 @@ static void test_wrong_passphrase(void)
     CU_ASSERT_STRING_EQUAL(seen_type, "passphrase");
     CU_ASSERT_PTR_NOT_NULL(strstr(seen_text, "antomctl unlock"));
     CU_ASSERT_EQUAL(open_with(PASS, NULL), ANTAG_OK); /* and it still opens */
+}
+
+/* The file as the service manager has it. */
+static void put_credential(const char *text, mode_t mode)
+{
+    char at[300];
+    int fd;
+
+    snprintf(at, sizeof at, "%s/" AG_CREDENTIAL, dir);
+    (void)unlink(at);
+    if (text == NULL)
+        return;
+    fd = open(at, O_WRONLY | O_CREAT, 0600);
+    if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fchmod(fd, mode) != 0)
+        abort(); /* called outside of tests, too */
+    close(fd);
+}
+
+#define CREDENTIAL "0123456789abcdef0123456789abcdef"
+
+static void test_credentials(void)
+{
+    static const struct {
+        const char *name, *text;
+        mode_t mode;
+        enum antag_err err;
+    } rows[] = {
+        {"as it was", CREDENTIAL, 0400, ANTAG_OK},
+        {"of root, for a group", CREDENTIAL, 0440, ANTAG_OK},
+        {"another", "0123456789abcdef0123456789abcdeg", 0400, ANTAG_ERR_SEAL},
+        {"with a line feed", CREDENTIAL "\n", 0400, ANTAG_ERR_SEAL},
+        {"too short", "0123456789abcdef0123456789abcde", 0400, ANTAG_ERR_SEAL},
+        {"empty", "", 0400, ANTAG_ERR_SEAL},
+        {"for all", CREDENTIAL, 0404, ANTAG_ERR_SEAL},
+        {"written by a group", CREDENTIAL, 0420, ANTAG_ERR_SEAL},
+        {"not there", NULL, 0, ANTAG_ERR_SEAL},
+    };
+
+    put_credential(CREDENTIAL, 0400);
+    make("credential", NULL, NULL);
+    for (size_t i = 0; i < ROW_COUNT(rows); i++) {
+        put_credential(rows[i].text, rows[i].mode);
+        ROW_ASSERT(rows[i].name, open_with(NULL, NULL) == rows[i].err);
+        ROW_ASSERT(rows[i].name,
+                   rows[i].err == ANTAG_OK || strstr(seen_text, AG_CREDENTIAL) != NULL);
+        ROW_ASSERT(rows[i].name, strcmp(seen_type, "credential") == 0);
+    }
+    clear();
+    CU_ASSERT_EQUAL(create_with("credential", NULL, 0, NULL), ANTAG_ERR_SEAL);
+    CU_ASSERT_NOT_EQUAL(access(path_new, F_OK), 0);
+    put_credential(CREDENTIAL, 0400); /* of the other tests */
 }
 
 static void test_nothing_is_overwritten(void)
@@ -352,6 +414,7 @@ int main(void)
         {"every key is new", test_every_key_is_new},
         {"passphrases", test_passphrases},
         {"wrong passphrase", test_wrong_passphrase},
+        {"credentials", test_credentials},
         {"nothing is overwritten", test_nothing_is_overwritten},
         {"damaged", test_damaged},
         {"forged", test_forged},
@@ -367,7 +430,9 @@ int main(void)
         return 1;
     snprintf(path, sizeof path, "%s/root.seal", dir);
     snprintf(path_new, sizeof path_new, "%s.new", path);
+    put_credential(CREDENTIAL, 0400);
     status = run_tests("seal", tests);
+    put_credential(NULL, 0);
     clear();
     (void)rmdir(dir);
     return status;

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/keeper/backend/tpmlink.h"
 #include "agent/lib/log.h"
+#include "agent/lib/tpm/tpmlink.h"
 
 #define AUTH_LEN 32
 #define FORMAT   1u
@@ -23,6 +23,7 @@ _Static_assert(RECORD_MAX + AG_SEAL_OVERHEAD <= AG_SEALED_KEY_MAX, "a wrapped ke
 struct tpm {
     struct ag_backend base;
     struct ag_conf_keyring conf;
+    char of[ANTAG_KEYRING_MAX + 16];  /* its section of agent.conf */
     const struct ag_secret *ring_key; /* borrowed */
     pthread_mutex_t lock;             /* of the link */
     struct ag_tpm_link link;
@@ -454,8 +455,11 @@ static enum antag_err tpm_open(const struct ag_conf_keyring *conf, const struct 
                                conf->name);
     b->base.ops = &ag_backend_tpm;
     b->conf = *conf;
+    snprintf(b->of, sizeof b->of, "keyring %s", conf->name);
     b->ring_key = ring_key;
-    b->link = (struct ag_tpm_link)AG_TPM_LINK(&b->conf);
+    b->link = (struct ag_tpm_link)AG_TPM_LINK(
+        b->conf.tcti, b->of,
+        "without that TPM its keys are lost: replace them by keys of another keyring");
     pthread_mutex_init(&b->lock, NULL);
     *out = &b->base;
     return ANTAG_OK;

@@ -6,7 +6,7 @@
  * registry is opened or read, and named. One thread at a time: callers hold the steward's registry lock.
  *
  * Tables: meta, app, profile, merchant_key, antom_key, caller_grant, fence_exception, staff, key_intent; since
- * schema 2 deed, mail, code, change, approval, recovery, merchant, rotation, gone. Ids are never used again
+ * schema 2 deed, mail, code, change, approval, recovery, merchant, rotation, gone, seal. Ids are never used again
  * (AUTOINCREMENT); versions of keys count up per name of a profile and are never used again either; destroyed keys keep
  * their rows as long as their application. */
 #ifndef AG_REGISTRY_H
@@ -16,6 +16,7 @@
 #include "agent/core/change.h"
 #include "agent/core/grant.h"
 #include "agent/core/rotation.h"
+#include "agent/lib/edges/sealing.h"
 #include "agent/lib/keyform.h"
 #include "agent/lib/secret.h"
 #include "agent/lib/token.h"
@@ -279,13 +280,25 @@ struct ag_row_gone {
     int64_t at_ms;
 };
 
+/* How the root key is sealed, since staff changed that; one row. */
+struct ag_row_seal {
+    uint64_t id;
+    char type[AG_SEAL_NAME_MAX + 1];
+    uint32_t pcrs; /* tpm: bits of PCRs */
+    bool pending;  /* root.seal is not yet replaced by it */
+    uint32_t uid;  /* who asked for it */
+    int64_t at_ms;
+    size_t bytes_len; /* of the seal while it is pending; of `file`, which would be the root key in clear, 0 */
+    uint8_t bytes[AG_SEAL_BYTES_MAX];
+};
+
 /* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code, change, approval,
- * recovery, merchant, rotation, gone):
+ * recovery, merchant, rotation, gone, seal):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for all but gone:
+ * and for all but gone and seal:
  *   ag_registry_delete_K(r, id, fault)          what belongs to it must be deleted before; of keys only
  *                                               those without a private half
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
@@ -321,6 +334,7 @@ AG_REGISTRY_KIND(recovery, struct ag_row_recovery)
 AG_REGISTRY_KIND(merchant, struct ag_row_merchant)
 AG_REGISTRY_KIND(rotation, struct ag_row_rotation)
 AG_REGISTRY_KIND(gone, struct ag_row_gone)
+AG_REGISTRY_KIND(seal, struct ag_row_seal)
 #undef AG_REGISTRY_KIND
 #define AG_REGISTRY_DELETE(K)                                                                      \
     ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \

@@ -208,6 +208,14 @@
     R(U32, next_antom_version, RISES, 2)                                                           \
     R(I64, at_ms, FREE, 2)
 
+#define SEAL_COLS(R)                                                                               \
+    R(TEXT, type, FREE, 2)                                                                         \
+    R(U32, pcrs, FREE, 2)                                                                          \
+    R(BOOL, pending, FREE, 2)                                                                      \
+    R(U32, uid, FREE, 2)                                                                           \
+    R(I64, at_ms, FREE, 2)                                                                         \
+    R(BLOB, bytes, FREE, 2)
+
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
 #define FITS_I64(f)   (FIELD_SIZE(f) == 8)
@@ -297,6 +305,10 @@ static const struct ag_col rotation_cols[] = {ROTATION_COLS(COLUMN)};
 GONE_COLS(FITS)
 static const struct ag_col gone_cols[] = {GONE_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_seal
+SEAL_COLS(FITS)
+static const struct ag_col seal_cols[] = {SEAL_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -333,6 +345,7 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
                           AG_KIND_ROTATION, COLS(rotation_cols)},
     [AG_KIND_GONE] = {"gone", "removed profile", sizeof(struct ag_row_gone), 2, AG_KIND_GONE,
                       COLS(gone_cols)},
+    [AG_KIND_SEAL] = {"seal", "seal", sizeof(struct ag_row_seal), 2, AG_KIND_SEAL, COLS(seal_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -353,3 +366,4 @@ ID_FIRST(struct ag_row_recovery);
 ID_FIRST(struct ag_row_merchant);
 ID_FIRST(struct ag_row_rotation);
 ID_FIRST(struct ag_row_gone);
+ID_FIRST(struct ag_row_seal);

@@ -473,6 +473,7 @@ TYPED(recovery, AG_KIND_RECOVERY, struct ag_row_recovery)
 TYPED(merchant, AG_KIND_MERCHANT, struct ag_row_merchant)
 TYPED(rotation, AG_KIND_ROTATION, struct ag_row_rotation)
 TYPED(gone, AG_KIND_GONE, struct ag_row_gone)
+TYPED(seal, AG_KIND_SEAL, struct ag_row_seal)
 
 /* Kinds whose rows go again. */
 #define DELETED(K, KIND)                                                                           \

@@ -319,6 +319,16 @@ static const char schema_2[] =
     "  next_key_version INTEGER NOT NULL,\n"
     "  next_antom_version INTEGER NOT NULL,\n"
     "  at_ms INTEGER NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE seal (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  type TEXT NOT NULL,\n"
+    "  pcrs INTEGER NOT NULL,\n"
+    "  pending INTEGER NOT NULL CHECK (pending IN (0, 1)),\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  at_ms INTEGER NOT NULL,\n"
+    "  bytes BLOB NOT NULL\n"
     ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");

@@ -1,6 +1,7 @@
-/* tss: the TPM Software Stack (tpm2-tss), loaded by keepers of TPM keyrings alone: no other role has its code. */
-#ifndef AG_KEEPER_TSS_H
-#define AG_KEEPER_TSS_H
+/* tss: the TPM Software Stack (tpm2-tss), loaded by keepers of TPM keyrings and by
+ * openers of a TPM seal alone: no other process has its code. */
+#ifndef AG_LIB_TPM_TSS_H
+#define AG_LIB_TPM_TSS_H
 
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_mu.h>
@@ -32,6 +33,11 @@
     R(ESYS, Esys_Create)                                                                           \
     R(ESYS, Esys_Load)                                                                             \
     R(ESYS, Esys_GetRandom)                                                                        \
+    R(ESYS, Esys_PCR_Read)                                                                         \
+    R(ESYS, Esys_PolicyPCR)                                                                        \
+    R(ESYS, Esys_PolicyGetDigest)                                                                  \
+    R(ESYS, Esys_Unseal)                                                                           \
+    R(ESYS, Esys_Import)                                                                           \
     R(ESYS, Esys_Sign)                                                                             \
     R(ESYS, Esys_FlushContext)
 

@@ -1,4 +1,4 @@
-#include "agent/keeper/backend/tpmlink.h"
+#include "agent/lib/tpm/tpmlink.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,8 +74,8 @@ void ag_tpm_disconnect(struct ag_tpm_link *b)
     }
     memset(b->loaded, 0, sizeof b->loaded);
     b->session = b->primary = ESYS_TR_NONE;
-    if (b->tcti != NULL)
-        ag_tss.Tss2_TctiLdr_Finalize(&b->tcti);
+    if (b->transport != NULL)
+        ag_tss.Tss2_TctiLdr_Finalize(&b->transport);
 }
 
 /* A storage primary of ECC P-256: as TCG's provisioning guidance has the storage root key, but never subject to lockout. */
@@ -122,9 +122,9 @@ static enum antag_err check_name(struct ag_tpm_link *b, struct antag_fault *faul
         return ANTAG_OK;
     return antag_fault_set(
         fault, ANTAG_ERR_BACKEND, NULL,
-        "this is not the TPM that made the keys, or it was cleared since (its storage primary has "
-        "another "
-        "name); without that TPM its keys are lost: replace them by keys of another keyring");
+        "this is not the TPM it was made in, or the TPM was cleared since (its storage primary has "
+        "another name); %s",
+        b->lost);
 }
 
 static TSS2_RC start_session(struct ag_tpm_link *b)
@@ -158,11 +158,11 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
     ag_tpm_disconnect(b);
     if ((err = ag_tpm_need_stack(b, fault)) != ANTAG_OK)
         return err;
-    if ((rc = ag_tss.Tss2_TctiLdr_Initialize(b->conf->tcti, &b->tcti)) != TSS2_RC_SUCCESS)
+    if ((rc = ag_tss.Tss2_TctiLdr_Initialize(b->tcti, &b->transport)) != TSS2_RC_SUCCESS)
         return antag_fault_set(fault, ANTAG_ERR_BACKEND, "tcti",
-                               "[keyring %s] tcti = %s: no TPM answers: %s (0x%x)", b->conf->name,
-                               b->conf->tcti, ag_tss.Tss2_RC_Decode(rc), (unsigned)rc);
-    if ((rc = ag_tss.Esys_Initialize(&b->esys, b->tcti, NULL)) != TSS2_RC_SUCCESS)
+                               "[%s] tcti = %s: no TPM answers: %s (0x%x)", b->of, b->tcti,
+                               ag_tss.Tss2_RC_Decode(rc), (unsigned)rc);
+    if ((rc = ag_tss.Esys_Initialize(&b->esys, b->transport, NULL)) != TSS2_RC_SUCCESS)
         return ag_tpm_failed(fault, "the TPM's stack does not start", rc);
     rc = make_primary(b);
     if (ag_tpm_code(rc) == TPM2_RC_INITIALIZE) { /* without a firmware that has started it */
@@ -188,8 +188,7 @@ enum antag_err ag_tpm_connect(struct ag_tpm_link *b, struct antag_fault *fault)
         return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s", b->why);
     if ((err = connect_anew(b, fault)) == ANTAG_OK) {
         b->tried_ms = 0;
-        ag_log(AG_LOG_INFO, "tpm.open", AG_F_TEXT("keyring", b->conf->name),
-               AG_F_TEXT("tcti", b->conf->tcti));
+        ag_log(AG_LOG_INFO, "tpm.open", AG_F_TEXT("of", b->of), AG_F_TEXT("tcti", b->tcti));
         return ANTAG_OK;
     }
     ag_tpm_disconnect(b);

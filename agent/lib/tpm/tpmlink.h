@@ -4,11 +4,11 @@
  * The storage primary follows from the TPM's owner seed, so it is made anew at each connection and nothing is persisted; its
  * name is compared with the one that the keys were made under. All that is secret crosses the bus encrypted, in a session
  * salted to that primary. */
-#ifndef AG_KEEPER_TPMLINK_H
-#define AG_KEEPER_TPMLINK_H
+#ifndef AG_LIB_TPM_TPMLINK_H
+#define AG_LIB_TPM_TPMLINK_H
 
-#include "agent/keeper/backend/tss.h"
-#include "agent/lib/conf.h"
+#include "agent/lib/tpm/tss.h"
+#include "antag/types.h"
 
 #define AG_TPM_LOADED_MAX                                                                          \
     16 /* keys; a TPM without resource manager has room for two beside the primary */
@@ -20,9 +20,12 @@ struct ag_tpm_loaded {
 };
 
 struct ag_tpm_link {
-    const struct ag_conf_keyring *conf; /* borrowed */
-    bool stack;                         /* its libraries are loaded */
-    TSS2_TCTI_CONTEXT *tcti;
+    const char *tcti; /* how it is reached; borrowed */
+    const char
+        *of; /* the section of agent.conf that says so, for messages: "keyring tpm1"; borrowed */
+    const char *lost; /* what to do when it is another TPM; borrowed */
+    bool stack;       /* its libraries are loaded */
+    TSS2_TCTI_CONTEXT *transport;
     ESYS_CONTEXT *esys; /* NULL: not connected */
     ESYS_TR primary, session;
     TPM2B_NAME current; /* of that primary */
@@ -33,9 +36,10 @@ struct ag_tpm_link {
     uint64_t uses;
     struct ag_tpm_loaded loaded[AG_TPM_LOADED_MAX];
 };
-#define AG_TPM_LINK(c)                                                                             \
+#define AG_TPM_LINK(tcti_, of_, lost_)                                                             \
     {                                                                                              \
-        .conf = (c), .primary = ESYS_TR_NONE, .session = ESYS_TR_NONE                              \
+        .tcti = (tcti_), .of = (of_), .lost = (lost_), .primary = ESYS_TR_NONE,                    \
+        .session = ESYS_TR_NONE                                                                    \
     }
 
 /* The code without layer and, in the format that has them, without the number of a parameter, handle or session. */

@@ -1,4 +1,4 @@
-#include "agent/keeper/backend/tss.h"
+#include "agent/lib/tpm/tss.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
