@@ -249,6 +249,12 @@ static const struct antag_field mailbox_code_fields[] = {
     BOOL(struct antag_mailbox_code_params, again),
 };
 
+static const struct antag_field seal_change_fields[] = {
+    TEXT(struct antag_seal_change_params, type, true, WORD_MAX),
+    TEXT(struct antag_seal_change_params, pcrs, false, ANTAG_TEXT_MAX),
+    BOOL(struct antag_seal_change_params, accept_file_seal),
+};
+
 #define SPEC(name)                                                                                 \
     {                                                                                              \
         name##_fields, COUNT(name##_fields), sizeof(struct antag_##name##_params)                  \
@@ -290,6 +296,7 @@ static const struct antag_field mailbox_code_fields[] = {
 #define FIELDS_change_approve   SPEC(change_approve)
 #define FIELDS_change_end       SPEC(change_end)
 #define FIELDS_mailbox_code     SPEC(mailbox_code)
+#define FIELDS_seal_change      SPEC(seal_change)
 #define FIELDS_rotate_start     SPEC(rotate_start)
 #define FIELDS_rotate_submit    SPEC(rotate_submit)
 #define FIELDS_rotate_switch    SPEC(rotate_switch)

@@ -114,6 +114,13 @@
  * is done when the change is approved.
  *   mail_list       {} -> {mails: [{mail, to, subject, state: queued|sent|refused|dropped, created_ms,
  *                    state_ms, attempts, next_ms?, error, message_id}]}
+ *   seal_show       {} -> SEAL
+ *                    SEAL: {type: file|passphrase|credential|tpm, path, pcrs?, opens, why, by_recovery, pending, since_ms?,
+ *                    uid?}     (pcrs: "7"; opens: by itself, at the next start; by_recovery: it was opened by its recovery
+ *                    passphrase; pending: root.seal is not replaced yet; since_ms, uid: when it was changed, and who asked)
+ *   seal_change     {type, pcrs?, accept_file_seal?} [+ memfd passphrase] -> SEAL
+ *                    (passphrase: of passphrase its own, of tpm that of recovery; tpm without one: the recovery passphrase
+ *                    stays; pcrs: PCRs of the SHA-256 bank, "7" unless given)
  *   registry_confirm {record_epoch, reason} -> {epoch}
  *                    a registry that is older than the record (status: record_epoch) is the right one
  *                    all the same; live profiles sign again
@@ -206,6 +213,8 @@ enum antag_guard {
     R(change_reject, change_end, false, APPROVER, 0, NONE)                                         \
     R(change_cancel, change_end, false, OFFICER, 0, NONE)                                          \
     R(mail_list, none, false, VIEWER, 0, NONE)                                                     \
+    R(seal_show, none, false, VIEWER, 0, NONE)                                                     \
+    R(seal_change, seal_change, false, OFFICER, 1, AGENT)                                          \
     R(registry_confirm, registry_confirm, false, OFFICER, 0, AGENT)                                \
     R(lock, none, false, OFFICER, 0, NONE)                                                         \
     R(unlock, none, true, OFFICER, 1, NONE)
@@ -243,6 +252,10 @@ struct antag_profile_set_params {
     struct antag_opt_slice profile, client_id, gateway, notify_url;
     struct antag_opt_slice isv_client_id, isv_customer_id, test_customer_id;
     struct antag_opt_uint response_max_age_ms, notification_max_age_ms, cryptoperiod_days;
+};
+struct antag_seal_change_params {
+    struct antag_opt_slice type, pcrs;
+    struct antag_opt_bool accept_file_seal;
 };
 struct antag_profile_params {
     struct antag_opt_slice profile;

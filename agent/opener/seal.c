@@ -508,6 +508,21 @@ static enum antag_err pack_old_recovery(msgpack_packer *pk, const struct ag_seal
     return err;
 }
 
+uint32_t ag_seal_pcrs(const struct ag_secret *bytes)
+{
+    struct ag_seal_info info = {.pcrs = 0};
+    struct reading r = {.name = "the seal", .bytes = ag_secret_slice(bytes), .info = &info};
+    struct antag_fault fault;
+    msgpack_zone zone;
+    bool is_tpm;
+
+    if (!msgpack_zone_init(&zone, 1024))
+        return AG_PCRS_DEFAULT;
+    is_tpm = read_map(&r, &zone, &fault) == ANTAG_OK && r.type == TPM;
+    msgpack_zone_destroy(&zone);
+    return is_tpm ? info.pcrs : AG_PCRS_DEFAULT;
+}
+
 static enum antag_err pack_new_recovery(msgpack_packer *pk, const struct ag_seal_by *by,
                                         const struct ag_secret *root)
 {
@@ -537,7 +552,7 @@ static enum antag_err pack_tpm(msgpack_packer *pk, struct ag_secret *out,
     ag_random(ag_secret_bytes(key), AG_KEY_LEN);
     ag_secret_set_len(key, AG_KEY_LEN);
     if ((err = ag_sealtpm_seal(by->tcti, by->pcrs, key, &made, fault)) == ANTAG_OK) {
-        pack_head(pk, 11, "tpm");
+        pack_head(pk, 12, "tpm");
         pack_text(pk, "pcrs");
         msgpack_pack_uint32(pk, by->pcrs);
         pack_bin(pk, "parent", made.parent, made.parent_len);

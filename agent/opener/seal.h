@@ -80,6 +80,9 @@ ANTAG_MUST_CHECK enum antag_err ag_seal_open_file(const char *path, const struct
                                                   struct ag_seal_info *info,
                                                   struct antag_fault *fault);
 
+/* PCRs of a tpm seal; those that are usual, of anything else. */
+uint32_t ag_seal_pcrs(const struct ag_secret *bytes);
+
 /* The passphrase without the one line end that a tool or editor puts behind it. */
 struct antag_slice ag_passphrase_of(const struct ag_secret *given);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/core/pcrs.h"
 #include "agent/opener/job.h"
 #include "agent/opener/sealfile.h"
 
@@ -51,6 +52,8 @@ void ag_job_seal_make(struct ag_job *job)
     if (strcmp(by.type, "tpm") == 0 && passphrase == NULL &&
         (job->err = ag_sealfile_read(job->path, &old, &job->fault)) == ANTAG_OK)
         by.old = old;
+    if (strcmp(by.type, "tpm") == 0 && by.pcrs == 0)
+        by.pcrs = job->sealing.pcrs = old != NULL ? ag_seal_pcrs(old) : AG_PCRS_DEFAULT;
     if (job->err == ANTAG_OK)
         job->err = ag_seal_make(&by, job->root, &bytes, &job->fault);
     if (job->err == ANTAG_OK) {

@@ -7,9 +7,7 @@
 #include "agent/lib/tpm/tpmlink.h"
 
 #define REMEDY                                                                                     \
-    "open it by its recovery passphrase (`antomctl unlock`), and if this is as it should be, "     \
-    "bind "                                                                                        \
-    "it anew by `antomctl seal renew`"
+    "`antomctl unlock` opens it by its recovery passphrase, `antomctl seal renew` binds it anew"
 
 /* ---- in the TPM */
 
@@ -215,8 +213,7 @@ static enum antag_err refused(struct antag_fault *fault, uint32_t pcrs, TSS2_RC 
         return ag_tpm_failed(fault, "it does not open", rc);
     ag_pcrs_text(pcrs, text);
     return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL,
-                           "PCR %s has another value than when it was made: firmware, its settings "
-                           "or the boot loader changed, or somebody booted something else; " REMEDY,
+                           "PCR %s changed since it was made: firmware, its settings or what was booted; " REMEDY,
                            text);
 }
 

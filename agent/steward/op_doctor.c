@@ -139,6 +139,24 @@ static void check_role(struct doctor *d, const msgpack_object *role)
         (unsigned long long)restarts);
 }
 
+/* Would it open by itself at the next start? */
+static void check_opens(struct doctor *d, const char *seal)
+{
+    const struct ag_sealing ask = {.opens = false};
+    bool tpm = strcmp(seal, "tpm") == 0;
+    struct ag_sealing now;
+    struct antag_fault fault;
+
+    if (ag_opener_seal(d->st, "seal_check", &ask, -1, &now, &fault) != ANTAG_OK)
+        say(d, "seal", false, "antomctl seal show", "the root key is sealed by %s, which cannot be tried: %s",
+            seal, antag_fault_text(&fault));
+    else if (!now.opens)
+        say(d, "seal", false, tpm ? "antomctl seal renew" : "antomctl seal change TYPE",
+            "the root key is sealed by %s, and that does not open any more: %s", seal, now.why);
+    else
+        say(d, "seal", true, NULL, "the root key is sealed by %s, which opens by itself", seal);
+}
+
 static void check_seal(struct doctor *d, const struct ag_book *b, const char *seal)
 {
     bool live = false;
@@ -148,11 +166,13 @@ static void check_seal(struct doctor *d, const struct ag_book *b, const char *se
 
         live = live || (p != NULL && p->env == AG_ENV_LIVE && b->keys[i].state == AG_KEY_ACTIVE);
     }
-    if (strcmp(seal, "file") != 0)
+    if (strcmp(seal, "tpm") == 0 || strcmp(seal, "credential") == 0)
+        check_opens(d, seal);
+    else if (strcmp(seal, "file") != 0)
         say(d, "seal", true, NULL, "the root key is sealed by %s", seal[0] == '\0' ? "?" : seal);
     else
         say(d, "seal", !live,
-            live ? "for live keys, make a home with `antomctl init --seal passphrase`" : NULL,
+            live ? "antomctl seal change tpm, or credential, or passphrase" : NULL,
             "the root key is sealed by a file beside the registry: who copies the home has its "
             "keys%s",
             live ? ", live ones included" : "; fit for sandbox and tests");

@@ -55,7 +55,7 @@ static enum antag_err look_at_seal(struct ag_steward *st, struct ag_task *op,
     const struct antag_app_launch_params *p = op->params;
     char seal[32];
 
-    ag_seal_name(st, seal);
+    ag_seal_name(st, seal, NULL);
     if (seal[0] == '\0')
         return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL,
                                "the agent does not say how its root key is sealed; try again");

@@ -46,13 +46,20 @@ static void write_roles(struct antag_writer *w, const msgpack_object *list)
     antag_w_end(w);
 }
 
-void ag_seal_name(struct ag_steward *st, char out[32])
+void ag_seal_name(struct ag_steward *st, char out[32], bool *by_recovery)
 {
     struct ag_reply reply = {0};
+    const msgpack_object *recovery;
 
     out[0] = '\0';
-    if (ag_call(ag_role_control(st->role), "roles", NULL, 0, ASK_MS, &reply) == ANTAG_OK)
+    if (by_recovery != NULL)
+        *by_recovery = false;
+    if (ag_call(ag_role_control(st->role), "roles", NULL, 0, ASK_MS, &reply) == ANTAG_OK) {
         (void)antag_object_text(reply.result, "seal", out, 32);
+        recovery = antag_object_get(reply.result, "by_recovery");
+        if (by_recovery != NULL && recovery != NULL && recovery->type == MSGPACK_OBJECT_BOOLEAN)
+            *by_recovery = recovery->via.boolean;
+    }
     ag_reply_fini(&reply);
 }
 

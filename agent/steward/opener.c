@@ -80,7 +80,7 @@ void ag_openers_close(struct ag_steward *st)
     st->openers = NULL;
 }
 
-/* Has the supervisor start one; the descriptor of our end, or -1. */
+/* Has the supervisor start one, for keys of `keyring`, or for the seal (NULL); the descriptor of our end, or -1. */
 static int start_opener(struct ag_steward *st, const char *keyring, struct antag_fault *fault)
 {
     struct ag_chan *control = ag_role_control(st->role);
@@ -92,7 +92,10 @@ static int start_opener(struct ag_steward *st, const char *keyring, struct antag
     antag_writer_init(&w, 1024);
     antag_m_request(&w, id, "opener");
     antag_w_map(&w);
-    antag_w_kv_str(&w, "keyring", keyring);
+    if (keyring != NULL)
+        antag_w_kv_str(&w, "keyring", keyring);
+    else
+        antag_w_kv_bool(&w, "seal", true);
     antag_w_end(&w);
     antag_m_close(&w);
     if (ag_chan_call(control, id, &w, NULL, 0, ASK_MS, &reply) != ANTAG_OK)
@@ -123,33 +126,82 @@ static enum antag_err explain(struct ag_steward *st, const struct antag_fault *s
     return said->err;
 }
 
+/* A session of its own with an opener; `s` is closed by end_session. */
+static enum antag_err begin_session(struct ag_steward *st, const char *keyring,
+                                    struct ag_opener_session *s, struct antag_fault *fault)
+{
+    *s = (struct ag_opener_session){.st = st, .fd = start_opener(st, keyring, fault)};
+    if (s->fd < 0)
+        return fault->err;
+    if (!ag_loop_run(st, open_session, s)) {
+        close(s->fd);
+        return antag_fault_set(fault, ANTAG_ERR_DRAINING, NULL, "the agent is stopping");
+    }
+    if (s->chan == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL, "no channel to the opener");
+    return ANTAG_OK;
+}
+
+static void end_session(struct ag_opener_session *s)
+{
+    if (!ag_loop_run(s->st, close_session, s))
+        ag_log(AG_LOG_DEBUG, "opener.closed_by_end");
+    ag_chan_release(s->chan);
+}
+
+static int64_t patience_ms(struct ag_steward *st)
+{
+    struct ag_conf conf;
+
+    ag_conf_copy(st, &conf);
+    return conf.opener_deadline_ms + MARGIN_MS;
+}
+
 enum antag_err ag_opener_ask(struct ag_steward *st, const char *keyring, const char *method,
                              const struct ag_keyring_params *p, const int *files, size_t file_count,
                              struct ag_keyring_made *out, struct antag_fault *fault)
 {
-    struct ag_opener_session s = {.st = st, .fd = start_opener(st, keyring, fault)};
+    struct ag_opener_session s;
     struct ag_reply reply = {0};
-    struct ag_conf conf;
     enum antag_err err;
 
-    if (s.fd < 0)
-        return fault->err;
-    ag_conf_copy(st, &conf);
-    if (!ag_loop_run(st, open_session, &s)) {
-        close(s.fd);
-        return antag_fault_set(fault, ANTAG_ERR_DRAINING, NULL, "the agent is stopping");
-    }
-    if (s.chan == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_RETRY, NULL, "no channel to the opener");
-    err = ag_call_keyring(s.chan, method, p, files, file_count, conf.opener_deadline_ms + MARGIN_MS,
-                          &reply);
+    if ((err = begin_session(st, keyring, &s, fault)) != ANTAG_OK)
+        return err;
+    err = ag_call_keyring(s.chan, method, p, files, file_count, patience_ms(st), &reply);
     if (err != ANTAG_OK)
         err = explain(st, &reply.fault, fault);
     else if ((err = ag_keyring_made_parse(reply.result, out)) != ANTAG_OK)
         antag_fault_set(fault, err, NULL, "the opener's answer is not of the right form");
     ag_reply_fini(&reply);
-    if (!ag_loop_run(st, close_session, &s))
-        ag_log(AG_LOG_DEBUG, "opener.closed_by_end");
-    ag_chan_release(s.chan);
+    end_session(&s);
+    return err;
+}
+
+enum antag_err ag_opener_seal(struct ag_steward *st, const char *method,
+                              const struct ag_sealing *ask, int passphrase_fd,
+                              struct ag_sealing *out, struct antag_fault *fault)
+{
+    struct ag_opener_session s;
+    struct ag_reply reply = {0};
+    struct antag_writer w;
+    enum antag_err err;
+    uint32_t id;
+
+    if ((err = begin_session(st, NULL, &s, fault)) != ANTAG_OK)
+        return err;
+    id = ag_chan_next_id(s.chan);
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_request(&w, id, method);
+    ag_sealing_write(&w, ask);
+    antag_m_close(&w);
+    err = ag_chan_call(s.chan, id, &w, &passphrase_fd, passphrase_fd >= 0 ? 1 : 0, patience_ms(st),
+                       &reply);
+    if (err != ANTAG_OK)
+        err = explain(st, &reply.fault, fault);
+    else
+        err = ag_sealing_parse(reply.result, out, fault);
+    ag_reply_fini(&reply);
+    antag_writer_fini(&w);
+    end_session(&s);
     return err;
 }

@@ -6,11 +6,14 @@
 #ifndef AG_STEWARD_OPS_H
 #define AG_STEWARD_OPS_H
 
+#include "agent/lib/edges/sealing.h"
 #include "agent/steward/steward.h"
 #include "proto/message.h"
 #include "proto/staff_methods.h"
 
-#define AG_OP_FILES_MAX 2
+#define AG_OP_FILES_MAX  2
+#define AG_OP_SEALED_MAX (4 + AG_SEAL_BYTES_MAX)
+_Static_assert(AG_TOKEN_SEALED_MAX <= AG_OP_SEALED_MAX, "a sealed token fits");
 
 struct ag_task {
     uint32_t uid; /* who asks, as the kernel says */
@@ -25,8 +28,9 @@ struct ag_task {
     uint64_t row_id;              /* of the row it is about */
     struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
     struct ag_secret *secret;     /* that was passed; freed with the operation */
-    size_t sealed_len;            /* of a token that was passed, sealed at once */
-    uint8_t sealed[AG_TOKEN_SEALED_MAX];
+    char was[AG_SEAL_NAME_MAX + 1]; /* type of the seal before */
+    size_t sealed_len; /* of a token that was passed, sealed at once; of a seal that was made, behind its PCRs */
+    uint8_t sealed[AG_OP_SEALED_MAX];
     struct ag_change_run
         *run;        /* the approved change it runs for (changes.h); NULL: it is asked for now */
     uint64_t opened; /* the change it became instead of being done; 0: none */

@@ -296,6 +296,7 @@ static void pass_unlocked(struct ag_driver *d)
     ag_stops_drop(st, d->book->epoch);
     ag_refusals_pass(st, &d->next_ms);
     ag_proofs_pass(st);
+    ag_seal_pass(st, &d->next_ms);
     ag_heads_exchange(st, &d->next_ms);
 }
 

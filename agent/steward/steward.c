@@ -278,6 +278,7 @@ int ag_steward_main(void)
 
     uv_mutex_init(&steward.lock);
     uv_mutex_init(&steward.reg_lock);
+    uv_mutex_init(&steward.seal_lock);
     uv_mutex_init(&steward.probe_lock);
     uv_cond_init(&steward.changed);
     return ag_role_run(AG_ROLE_steward, &ops, &steward);

@@ -158,6 +158,7 @@ struct ag_steward {
     bool quit;
 
     uv_mutex_t probe_lock; /* held while Antom is asked; before all other locks */
+    uv_mutex_t seal_lock;  /* held while root.seal is replaced; before reg_lock */
     uv_mutex_t reg_lock;
     struct ag_registry *reg;  /* NULL: closed */
     struct ag_record *record; /* opened and closed with it */
@@ -166,6 +167,7 @@ struct ag_steward {
 
     struct ag_driver *driver;                  /* started with the role */
     struct ag_side *outbox, *changer, *prober; /* side.h */
+    atomic_bool seal_waits;                    /* root.seal may have to be replaced */
     atomic_bool mail_again;                    /* what waits is due now */
     atomic_bool probe_now; /* Antom is asked now, though the last time is not long ago */
     struct ag_pool *pool;
@@ -182,8 +184,8 @@ enum ag_agent_state ag_state_get(struct ag_steward *st, char reason[256]);
 enum ag_agent_state ag_state_public(struct ag_steward *st, char reason[256]);
 /* Why nothing of the registry can be had now: LOCKED, REGISTRY or NOT_READY. */
 enum antag_err ag_state_refuse(struct ag_steward *st, struct antag_fault *fault);
-/* "file", "passphrase": what protects the root key; "" when the supervisor does not say. Not under a lock. */
-void ag_seal_name(struct ag_steward *st, char out[32]);
+/* Its type, and whether its recovery passphrase opened it: what protects the root key; "" when the supervisor does not say. Not under a lock. */
+void ag_seal_name(struct ag_steward *st, char out[32], bool *by_recovery);
 void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 /* Does the keyring keep its private halves itself, and not as sealed rows? */
 bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring);
@@ -293,7 +295,19 @@ ANTAG_MUST_CHECK enum antag_err ag_opener_ask(struct ag_steward *st, const char 
                                               const int *files, size_t file_count,
                                               struct ag_keyring_made *out,
                                               struct antag_fault *fault);
+/* A request about the seal (edges/sealing.h), with the memory file of a passphrase (-1: none), forwarded unread.
+ * errors: what the opener says; RETRY as above. */
+ANTAG_MUST_CHECK enum antag_err ag_opener_seal(struct ag_steward *st, const char *method,
+                                               const struct ag_sealing *ask, int passphrase_fd,
+                                               struct ag_sealing *out, struct antag_fault *fault);
 void ag_openers_close(struct ag_steward *st); /* loop thread: those who wait get RETRY */
+
+/* ---- op_seal.c */
+/* Replaces root.seal by the seal that the registry says it shall be, if it is not done; threads that may wait.
+ * errors: those of transactions, and what the opener says: then it is tried again. */
+ANTAG_MUST_CHECK enum antag_err ag_seal_apply(struct ag_steward *st, struct antag_fault *fault);
+/* Driver: what a crash or an error left, at once after a start and then at times; lowers *next_ms (monotonic). */
+void ag_seal_pass(struct ag_steward *st, int64_t *next_ms);
 
 /* ---- refusals.c: any thread */
 void ag_refusals_take(struct ag_steward *st, const struct ag_refusals *some); /* the front's */

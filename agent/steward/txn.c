@@ -225,6 +225,7 @@ void ag_registry_start(struct ag_steward *st)
     ag_secret_free(mac);
     if (err == ANTAG_OK) {
         ag_state_set(st, AG_STATE_UNLOCKED, "");
+        atomic_store(&st->seal_waits, true);
         ag_outbox_kick(st);
         ag_changer_kick(st);
     } else {

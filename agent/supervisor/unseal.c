@@ -103,13 +103,16 @@ static void unsealed(struct ag_run *r)
 static void opener_message(struct ag_child *c, const struct antag_message *m, struct ag_fds *fds)
 {
     struct ag_run *r = c->ctx;
+    char type[sizeof r->seal];
 
     (void)fds;
     if (c !=
         r->unsealing) { /* it answers the steward; here it says only that the seal is another now */
         if (antag_slice_is(m->name, "done") &&
-            antag_object_text(&m->params, "type", r->seal, sizeof r->seal))
+            antag_object_text(&m->params, "type", type, sizeof type)) {
+            memcpy(r->seal, type, sizeof r->seal);
             r->by_recovery = false;
+        }
         return;
     }
     if (antag_slice_is(m->name, "done")) {

@@ -1,4 +1,4 @@
-/* key, antom-key, unlock: commands that hand over bytes; grant, fence, profile: what their rows of the
+/* key, antom-key: commands that hand over bytes; grant, fence, profile: what their rows of the
  * table cannot say alone. */
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +30,6 @@ static enum antag_err hand_over(struct ctl *c, const struct ctl_secret_from *fro
     }
     ag_secret_free(secret);
     return err;
-}
-
-static const char *file_of(const struct ctl *c)
-{
-    const char *path = ctl_args_get(&c->line, "--passphrase-file");
-
-    return path != NULL ? path : ctl_args_get(&c->line, "--file");
 }
 
 /* ---- keys */
@@ -180,41 +173,6 @@ void ctl_render_key_export(struct ctl *c, const json_t *result)
     (void)fprintf(stderr, "%s\n", fingerprint);
     free(key);
     free(fingerprint);
-}
-
-/* ---- unlock */
-
-enum antag_err ctl_run_unlock(struct ctl *c, json_t **result, struct antag_fault *fault)
-{
-    const struct ctl_secret_from from = {
-        .kind = CTL_PASSPHRASE,
-        .path = file_of(c),
-        .option = "--passphrase-file",
-        .prompt = "Passphrase of the agent",
-    };
-    struct ag_secret *passphrase = NULL;
-    const struct ag_secret *one[1];
-    json_t *status = NULL;
-    enum antag_err err;
-    bool wanted;
-
-    /* which seal it is, and whether there is anything to open, only the agent knows */
-    err = ctl_ask(c, CTL_STAFF, "status", NULL, NULL, 0, &status, fault);
-    if (err != ANTAG_OK)
-        goto out;
-    wanted = strcmp(ctl_json_text(status, "seal"), "passphrase") == 0 &&
-             strcmp(ctl_json_text(status, "state"), "ready") != 0;
-    if (wanted) {
-        ctl_secret_setup();
-        if ((err = ctl_secret_read(&from, &passphrase, fault)) != ANTAG_OK)
-            goto out;
-    }
-    one[0] = passphrase;
-    err = ask_with(c, one, wanted ? 1 : 0, result, fault);
-out:
-    ag_secret_free(passphrase);
-    json_decref(status);
-    return err;
 }
 
 /* ---- what the table cannot say */

@@ -111,8 +111,8 @@ const struct ctl_command ctl_commands[] = {
     {
         .words = "init",
         .options = ARGS(
-            {"--seal", "file|passphrase", CTL_TEXT, false, NULL,
-             "what protects the root key (file: opens by itself)"},
+            {"--seal", "TYPE", CTL_TEXT, false, NULL,
+             "what protects the root key: file (opens by itself), passphrase, credential, tpm"},
             {"--staff-uid", "N", CTL_UINT, false, NULL, "the first member of staff (your own uid)"},
             {"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
              "where the passphrase stands; else standard input or the terminal"},
@@ -120,6 +120,9 @@ const struct ctl_command ctl_commands[] = {
         .run = ctl_run_init,
         .render = ctl_render_init,
         .help = "Make the home of a new agent: configuration, root key, registry",
+        .notes =
+            "An agent.conf that is there stays, and says how a TPM is reached ([seal] tcti). A tpm\n"
+            "seal asks for a recovery passphrase, for the day the TPM or its PCRs are others.",
         .example = "--home /srv/antom init --seal file",
     },
     {
@@ -182,6 +185,48 @@ const struct ctl_command ctl_commands[] = {
         .view = &ctl_view_state,
         .help = "Open the root key's seal",
         .example = "unlock",
+    },
+    {
+        .words = "seal show",
+        .method = "seal_show",
+        .flags = CTL_SAFE | CTL_SLOW,
+        .render = ctl_render_seal,
+        .help = "What the root key is sealed with, and whether that opens by itself",
+        .example = "seal show",
+    },
+    {
+        .words = "seal change",
+        .positionals = ARGS({"TYPE", NULL, CTL_TEXT, true, "type",
+                             "file, passphrase, credential or tpm"}),
+        .options = ARGS({"--pcrs", "LIST", CTL_TEXT, false, "pcrs",
+                         "tpm: PCRs that must not change, of the SHA-256 bank (7: Secure Boot)"},
+                        {"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
+                         "where the passphrase stands (tpm: that of recovery); else standard input "
+                         "or the terminal"},
+                        {"--accept-file-seal", NULL, CTL_FLAG, false, "accept_file_seal",
+                         "file, once something is launched"}),
+        .method = "seal_change",
+        .flags = CTL_SLOW,
+        .run = ctl_run_seal_change,
+        .render = ctl_render_seal,
+        .help = "Seal the root key by something else; once an application is launched, by approval",
+        .notes =
+            "Nothing is encrypted anew. Copies of the old root.seal (in backups) still open as before.\n"
+            "credential: the unit needs LoadCredentialEncrypted=antom-agent.seal:FILE with at least\n"
+            "32 random bytes. tpm: the machine must be as it was; [seal] tcti says how it is reached.",
+        .example = "seal change tpm --pcrs 7",
+    },
+    {
+        .words = "seal renew",
+        .options = ARGS({"--pcrs", "LIST", CTL_TEXT, false, "pcrs",
+                         "other PCRs than now, of the SHA-256 bank"}),
+        .method = "seal_change",
+        .flags = CTL_SLOW,
+        .run = ctl_run_seal_renew,
+        .render = ctl_render_seal,
+        .help = "Bind a tpm seal to the PCRs as they are now, after an update of the firmware",
+        .notes = "Its recovery passphrase stays. Once an application is launched, by approval.",
+        .example = "seal renew",
     },
     {
         .words = "app create",

@@ -74,25 +74,34 @@ static const char *passphrase_file(const struct ctl *c)
     return path != NULL ? path : ctl_args_get(&c->line, "--file");
 }
 
+static bool takes_passphrase(const char *seal)
+{
+    return strcmp(seal, "passphrase") == 0 || strcmp(seal, "tpm") == 0;
+}
+
 static enum antag_err check_options(const struct ctl *c, const char *seal,
                                     struct antag_fault *fault)
 {
-    if (strcmp(seal, "file") != 0 && strcmp(seal, "passphrase") != 0)
+    if (!takes_passphrase(seal) && strcmp(seal, "file") != 0 && strcmp(seal, "credential") != 0)
         return antag_fault_set(fault, ANTAG_ERR_USAGE, "--seal",
-                               "--seal takes file or passphrase, got \"%.40s\"", seal);
-    if (strcmp(seal, "file") == 0 && passphrase_file(c) != NULL)
+                               "--seal takes file, passphrase, credential or tpm, got \"%.40s\"",
+                               seal);
+    if (!takes_passphrase(seal) && passphrase_file(c) != NULL)
         return antag_fault_set(fault, ANTAG_ERR_USAGE, "--passphrase-file",
-                               "--passphrase-file goes with --seal passphrase");
+                               "--passphrase-file goes with --seal passphrase and --seal tpm");
     return ANTAG_OK;
 }
 
-static enum antag_err read_passphrase(const struct ctl *c, int *fd, struct antag_fault *fault)
+static enum antag_err read_passphrase(const struct ctl *c, const char *seal, int *fd,
+                                      struct antag_fault *fault)
 {
     const struct ctl_secret_from from = {
         .kind = CTL_PASSPHRASE,
         .path = passphrase_file(c),
         .option = "--passphrase-file",
-        .prompt = "Passphrase that will open the agent",
+        .prompt = strcmp(seal, "tpm") == 0
+                      ? "Recovery passphrase, for the day the TPM or its PCRs are others"
+                      : "Passphrase that will open the agent",
         .twice = true,
     };
     struct ag_secret *passphrase = NULL;
@@ -214,8 +223,8 @@ enum antag_err ctl_run_init(struct ctl *c, json_t **result, struct antag_fault *
     if ((err = check_options(c, seal, fault)) != ANTAG_OK ||
         (err = staff_uid(c, &uid, fault)) != ANTAG_OK)
         return err;
-    if (strcmp(seal, "passphrase") == 0 &&
-        (err = read_passphrase(c, &r.passphrase_fd, fault)) != ANTAG_OK)
+    if (takes_passphrase(seal) &&
+        (err = read_passphrase(c, seal, &r.passphrase_fd, fault)) != ANTAG_OK)
         return err;
     find_agent(r.path);
     fill_argv(&r, c, seal, uid);

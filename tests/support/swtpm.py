@@ -2,6 +2,8 @@
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import time
 
@@ -57,6 +59,22 @@ class Tpm:
 
     def go_on(self):
         os.kill(self.process.pid, signal.SIGCONT)
+
+    def command(self, code, body):
+        """One command with an empty password, as bytes (TPM 2.0 library, part 3); only while nobody else is connected."""
+        auth = struct.pack(">IIHBH", 9, 0x40000009, 0, 0, 0)
+        handle, rest = body[:4], body[4:]
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(self.server))
+            s.sendall(struct.pack(">HII", 0x8002, 10 + len(body) + len(auth), code) + handle + auth + rest)
+            answer = s.recv(4096)
+        (rc,) = struct.unpack(">I", answer[6:10])
+        assert rc == 0, hex(rc)
+        return answer[10:]
+
+    def extend(self, pcr, digest=b"\x01" * 32):
+        """As firmware that measures something else; the SHA-256 bank."""
+        self.command(0x182, struct.pack(">IIH", pcr, 1, 0x0B) + digest)
 
     def conf(self, name="tpm1", **more):
         keys = {"type": "tpm", "tcti": f"swtpm:path={self.server}", **more}
