@@ -7,6 +7,8 @@
  *   method          params -> result
  *   status          {} -> {state: starting|ready|locked|failed, reason?, version, pid, epoch, record_epoch?, since_ms,
  *                    seal, home, roles: [{role, name, pid, state, restarts, since_ms}],
+ *                    keyrings: [{keyring, type, state: ready|down|silent|failing, why?, signed, failed, p50_us, p99_us}],
+ *                    (since its keeper began; silent: it does not answer; failing: its last signatures failed)
  *                    attention: [{what, how}],      (what a person has to act on; how: the command)
  *                    profiles: [{profile, sign, sign_why?, verify, verify_why?}]}
  *                    (sign, verify: "ready" or a status name; *_why a sentence)

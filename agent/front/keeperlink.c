@@ -1,4 +1,5 @@
 #include "agent/front/keeperlink.h"
+#include "agent/front/laneflow.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct ag_lane {
     uint64_t ended_ns; /* when a signature came last; 0: none, or there was nothing to do since */
     uint64_t each_ns;  /* time from one to the next while there is work, on average; 0: not known */
     bool blocked;      /* the kernel took no more; wait until it is writable */
+    int64_t max_wait_ms; /* as configured */
+    struct ag_laneflow flow;
 };
 
 /* the descriptor and its handle; outlives its lane's use of it until the loop has closed it */
@@ -185,6 +188,77 @@ static void refuse_rate(struct ag_links *links, struct ag_job *job, uint32_t ret
     end_job(links, job, &fault, (struct antag_slice){0});
 }
 
+/* ---- keyrings that are slow, or hang */
+
+static int64_t wait_of(const struct ag_lane *lane)
+{
+    return (int64_t)((lane->sent_count + lane->waiting_count) * lane->each_ns / 1000000);
+}
+
+static void refuse_long(struct ag_links *links, struct ag_job *job, int64_t wait_ms)
+{
+    const struct ag_lane *lane = job->lane;
+    struct antag_fault fault;
+
+    antag_fault_set(&fault, ANTAG_ERR_BUSY, NULL,
+                    "the keyring %s has %zu requests before this one, about %lld ms; it lets none "
+                    "wait longer than %lld ms (max_wait_ms)",
+                    lane->keyring, lane->sent_count + lane->waiting_count, (long long)wait_ms,
+                    (long long)lane->max_wait_ms);
+    fault.retry_after_ms = wait_ms;
+    end_job(links, job, &fault, (struct antag_slice){0});
+}
+
+/* retry_ms: when it is tried again; 0: this request was let wait, in vain. */
+static void refuse_silent(struct ag_links *links, struct ag_job *job, int64_t retry_ms)
+{
+    struct antag_fault fault;
+
+    antag_fault_set(&fault, ANTAG_ERR_BACKEND, NULL,
+                    "the keyring %s does not answer; `antomctl doctor` tells what it is doing",
+                    job->lane->keyring);
+    if (retry_ms > 0)
+        fault.retry_after_ms = retry_ms;
+    end_job(links, job, &fault, (struct antag_slice){0});
+}
+
+/* It was let in, and has waited longer than anybody should. */
+static void refuse_late(struct ag_links *links, struct ag_job *job)
+{
+    const struct ag_lane *lane = job->lane;
+    struct antag_fault fault;
+
+    if (ag_laneflow_is_silent(&lane->flow, (int64_t)uv_now(links->loop), lane->max_wait_ms)) {
+        refuse_silent(links, job, 0);
+        return;
+    }
+    antag_fault_set(&fault, ANTAG_ERR_BUSY, NULL,
+                    "the keyring %s did not come to this request within %lld ms (max_wait_ms, "
+                    "twice)",
+                    lane->keyring, (long long)(2 * lane->max_wait_ms));
+    end_job(links, job, &fault, (struct antag_slice){0});
+}
+
+/* Is it worth to wait? A job that is not has ended. */
+static bool is_let_in(struct ag_links *links, struct ag_job *job)
+{
+    struct ag_lane *lane = job->lane;
+    int64_t wait_ms = wait_of(lane), retry_ms;
+
+    switch (ag_laneflow_ask(&lane->flow, (int64_t)uv_now(links->loop), wait_ms, lane->max_wait_ms,
+                            &retry_ms)) {
+    case AG_FLOW_LONG:
+        refuse_long(links, job, wait_ms);
+        return false;
+    case AG_FLOW_SILENT:
+        refuse_silent(links, job, retry_ms);
+        return false;
+    case AG_FLOW_GO:
+        break;
+    }
+    return true;
+}
+
 /* ---- deadlines */
 
 static int64_t due_of(const struct ag_job *job)
@@ -209,7 +283,10 @@ static bool expire(struct ag_links *links, struct ag_job *job, int64_t now)
 {
     if (job->conn && now < due_of(job))
         return false;
-    fail_job(links, job, now >= job->deadline_at ? ANTAG_ERR_DEADLINE : ANTAG_ERR_BACKEND);
+    if (job->lane->pipe && now < job->deadline_at)
+        refuse_late(links, job);
+    else
+        fail_job(links, job, now >= job->deadline_at ? ANTAG_ERR_DEADLINE : ANTAG_ERR_BACKEND);
     return true;
 }
 
@@ -221,7 +298,7 @@ static void expire_all(struct ag_links *links, struct ag_jobs *jobs, int64_t now
 
     for (job = TAILQ_FIRST(jobs); job; job = after) {
         after = TAILQ_NEXT(job, of_lane);
-        if ((job->sent && now < job->deadline_at) || !expire(links, job, now))
+        if (!expire(links, job, now))
             *next = due_of(job) < *next ? due_of(job) : *next;
     }
 }
@@ -295,6 +372,7 @@ static void part(struct ag_lane *lane)
         return;
     lane->pipe = NULL;
     lane->blocked = false;
+    ag_laneflow_reset(&lane->flow);
     pipe->lane = NULL;
     uv_close((uv_handle_t *)&pipe->poll, on_pipe_closed);
     while ((job = TAILQ_FIRST(&lane->sent)))
@@ -326,6 +404,13 @@ static enum antag_err open_pipe(struct ag_lane *lane, int fd)
     return ANTAG_OK;
 }
 
+/* Until when a job that comes now may be in this lane. */
+static int64_t patience_of(const struct ag_lane *lane)
+{
+    return lane->max_wait_ms == 0 ? INT64_MAX
+                                  : (int64_t)uv_now(lane->links->loop) + 2 * lane->max_wait_ms;
+}
+
 void ag_links_join(struct ag_links *links, const char *keyring, int fd)
 {
     struct ag_lane *lane = need_lane(links, keyring);
@@ -340,7 +425,7 @@ void ag_links_join(struct ag_links *links, const char *keyring, int fd)
         return;
     }
     TAILQ_FOREACH(job, &lane->waiting, of_lane)
-    job->lane_until = INT64_MAX;
+    job->lane_until = patience_of(lane);
     links->on_settled(links->ctx);
 }
 
@@ -348,17 +433,18 @@ bool ag_links_is_up(struct ag_links *links, const char *keyring)
 {
     const struct ag_lane *lane = find_lane(links, keyring);
 
-    return lane && lane->pipe;
+    return lane && lane->pipe &&
+           !ag_laneflow_is_silent(&lane->flow, (int64_t)uv_now(links->loop), lane->max_wait_ms);
 }
 
 /* ---- sending */
 
-static size_t keeper_threads(const struct ag_job *job)
+static void take_conf(struct ag_lane *lane, const struct ag_job *job)
 {
-    const struct ag_conf_keyring *k =
-        ag_conf_find_keyring(&job->view->conf, job->plan.profile->row->keyring);
+    const struct ag_conf_keyring *k = ag_conf_find_keyring(&job->view->conf, lane->keyring);
 
-    return k && k->threads > 0 ? (size_t)k->threads : (size_t)uv_available_parallelism();
+    lane->threads = k && k->threads > 0 ? (size_t)k->threads : (size_t)uv_available_parallelism();
+    lane->max_wait_ms = k ? k->max_wait_ms : 0;
 }
 
 void ag_links_submit(struct ag_links *links, struct ag_job *job)
@@ -372,11 +458,14 @@ void ag_links_submit(struct ag_links *links, struct ag_job *job)
         links->on_done(job, &fault, (struct antag_slice){0}, links->ctx);
         return;
     }
-    lane->threads = keeper_threads(job);
+    take_conf(lane, job);
     job->lane = lane;
-    job->lane_until = lane->pipe ? INT64_MAX : (int64_t)uv_now(links->loop) + AG_LANE_WAIT_MS;
+    job->lane_until =
+        lane->pipe ? patience_of(lane) : (int64_t)uv_now(links->loop) + AG_LANE_WAIT_MS;
     TAILQ_INSERT_TAIL(&lane->waiting, job, of_lane);
     lane->waiting_count++;
+    if (!is_let_in(links, job))
+        return;
     if (due_of(job) != INT64_MAX)
         arm(links, due_of(job));
 }
@@ -457,6 +546,7 @@ static bool send_packet(struct ag_lane *lane)
     }
     lane->waiting_count -= count;
     lane->sent_count += count;
+    ag_laneflow_sent(&lane->flow, now);
     return true;
 }
 
@@ -482,14 +572,15 @@ static bool is_keeper_error(enum antag_err err)
            err == ANTAG_ERR_RETRY || err == ANTAG_ERR_AUDIT || err == ANTAG_ERR_INTERNAL;
 }
 
-/* How long a signature takes of a keeper that has work, all its threads together. */
-static void measure(struct ag_lane *lane)
+/* How long a signature takes of a keeper that has work, all its threads together: `count` have come since the last
+ * packet. */
+static void measure(struct ag_lane *lane, size_t count)
 {
-    uint64_t now = uv_hrtime(), gone = lane->ended_ns != 0 ? now - lane->ended_ns : 0;
+    uint64_t now = uv_hrtime(), each = lane->ended_ns != 0 ? (now - lane->ended_ns) / count : 0;
 
-    if (gone > 0)
-        lane->each_ns = lane->each_ns == 0 ? gone : (lane->each_ns * 15 + gone) / 16;
-    lane->ended_ns = lane->sent_count + lane->waiting_count > 1 ? now : 0;
+    for (size_t i = 0; i < count && each > 0; i++)
+        lane->each_ns = lane->each_ns == 0 ? each : (lane->each_ns * 15 + each) / 16;
+    lane->ended_ns = lane->sent_count + lane->waiting_count > count ? now : 0;
 }
 
 int64_t ag_links_wait_ms(struct ag_links *links)
@@ -514,12 +605,13 @@ static bool take_done(struct ag_lane *lane, const struct ag_sign_done *done)
 
     if (done->version != AG_SIGNWIRE_VERSION)
         return false;
+    ag_laneflow_answered(&lane->flow, (int64_t)uv_now(lane->links->loop),
+                         lane->sent_count > (job != NULL));
     if (!job) { /* its deadline came first */
         ag_log(AG_LOG_DEBUG, "lane.unknown_tag", AG_F_TEXT("keyring", lane->keyring),
                AG_F_UINT("tag", done->tag));
         return true;
     }
-    measure(lane);
     if (done->err == ANTAG_OK && size_ok && done->seq > 0) {
         job->seq = done->seq;
         end_job(lane->links, job, &(struct antag_fault){.err = ANTAG_OK},
@@ -551,6 +643,7 @@ static bool receive_packet(struct ag_lane *lane)
     if (len > 0 && (size_t)len <= sizeof(lane->links->done) && (size_t)len % sizeof(*done) == 0) {
         size_t count = (size_t)len / sizeof(*done), i = 0;
 
+        measure(lane, count);
         while (i < count && take_done(lane, &done[i]))
             i++;
         if (i == count)

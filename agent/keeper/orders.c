@@ -498,6 +498,21 @@ void ag_orders_abandon(struct ag_ring *ring)
 
 /* ---- dispatch */
 
+static void tell_gauge(struct ag_ring *ring, uint32_t id)
+{
+    struct ag_gauge_told told;
+    struct antag_writer w;
+
+    ag_gauge_tell(&ring->gauge, &told);
+    antag_writer_init(&w, AG_CHAN_PACKET_MAX);
+    antag_m_answer(&w, id);
+    ag_gauge_write(&w, &told);
+    antag_m_close(&w);
+    if (ag_chan_send(ring->steward, &w, NULL, 0) != ANTAG_OK)
+        ag_log(AG_LOG_WARN, "keeper.gauge");
+    antag_writer_fini(&w);
+}
+
 static const struct {
     const char *name;
     void (*take)(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p);
@@ -518,6 +533,10 @@ void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)
     }
     if (antag_slice_is(m->name, "probe")) {
         ag_ring_probe(ring, m);
+        return;
+    }
+    if (antag_slice_is(m->name, "gauge")) {
+        tell_gauge(ring, m->id);
         return;
     }
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {

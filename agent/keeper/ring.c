@@ -119,6 +119,7 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
                                                      .keys = ring->keys,
                                                      .backend = ring->backend,
                                                      .chain = ring->chain,
+                                                     .gauge = &ring->gauge,
                                                      .profile_rate = {rate, rate}},
                            &ring->workers);
     if (err == ANTAG_OK) {

@@ -2,6 +2,7 @@
 #ifndef AG_KEEPER_RING_INTERNAL_H
 #define AG_KEEPER_RING_INTERNAL_H
 
+#include "agent/keeper/gauge.h"
 #include "agent/keeper/keytable.h"
 #include "agent/keeper/ring.h"
 #include "agent/keeper/worker.h"
@@ -22,6 +23,7 @@ struct ag_ring {
     struct ag_keytable *keys;
     struct ag_workers *workers;
     struct ag_chain *chain;
+    struct ag_gauge gauge;
     _Atomic(struct ag_workers *) told; /* of changes in the chain, from its thread */
     bool ready, draining, closing;
 

@@ -4,9 +4,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/keeper/gauge.h"
 #include "agent/keeper/record.h"
 #include "agent/keeper/worker_internal.h"
 #include "agent/lib/clock.h"
+
+#define SLOW_US 5000 /* of a signature: no answer waits for the next */
 
 /* ---- one job. Stands inside a grace section but where it says otherwise. */
 
@@ -107,8 +110,10 @@ static void sign(struct worker *w, struct ag_work *work)
     if (err == ANTAG_OK) {
         job =
             (struct ag_backend_job){.key = held->key, .digest = work->job.digest, .sig = done->sig};
+        ag_gauge_begin(ws->conf.gauge, w->number);
         ws->conf.backend->ops->sign(ws->conf.backend, w->number, &job, 1);
         err = job.err == ANTAG_OK && job.sig_len > ANTAG_SIG_MAX ? ANTAG_ERR_INTERNAL : job.err;
+        w->took_us = ag_gauge_end(ws->conf.gauge, w->number, err == ANTAG_OK);
     }
     if (err != ANTAG_OK)
         record_outcome(ws, done, err);
@@ -221,11 +226,11 @@ void ag_worker_send_out(struct worker *w)
     w->out_count = 0;
 }
 
-/* more: its caller has others waiting, whose answers may go with it. */
+/* more: its caller has others waiting, whose answers may go with it, unless they take long to come. */
 static void put_out(struct worker *w, struct ag_work *work, bool more)
 {
     STAILQ_INSERT_TAIL(&w->out, work, link);
-    if (++w->out_count == AG_OUT_MAX || !more)
+    if (++w->out_count == AG_OUT_MAX || !more || w->took_us > SLOW_US)
         ag_worker_send_out(w);
 }
 

@@ -21,6 +21,7 @@
 #define AG_OUT_MAX  4 /* answers that leave together */
 
 struct ag_workers;
+struct ag_gauge;
 
 /* What signing needs; borrowed, outlives the workers. The grace has at least `count` readers. */
 struct ag_workers_conf {
@@ -29,6 +30,7 @@ struct ag_workers_conf {
     struct ag_keytable *keys;
     struct ag_backend *backend;
     struct ag_chain *chain;
+    struct ag_gauge *gauge;
     struct ag_bucket profile_rate; /* of signatures under one key; rate 0: not limited */
 };
 

@@ -38,6 +38,7 @@ struct worker {
     size_t parked_count;
     struct ag_works out; /* signed, and not sent yet */
     size_t out_count;
+    uint64_t took_us; /* by the last signature */
     struct ag_sign_job
         jobs[AG_SIGNWIRE_BATCH + 1]; /* a packet; one more shows that it is too long */
     struct ag_sign_done dones[AG_OUT_MAX];

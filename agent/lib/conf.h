@@ -103,6 +103,9 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
       "What holds the private keys: the registry, or a token or TPM that never gives them out.")   \
     R(keyring, threads, NUM, 0, 0, 64, "",                                                         \
       "Threads that sign; of pkcs11 each has a session of its own. 0: one a core.")                \
+    R(keyring, max_wait_ms, NUM, 5000, 0, 600000, "",                                              \
+      "A request that would wait longer for this keyring is answered BUSY at once, and one that\n" \
+      "has waited twice as long BACKEND. 0: it waits until its caller's deadline.")                \
     R(keyring, profile_rate, NUM, 0, 0, ANTAG_RATE_MAX, "",                                        \
       "Signatures a second under the key of one profile, whoever asks. 0: as many as come.")
 
@@ -124,6 +127,7 @@ struct ag_conf_keyring {
     char name[ANTAG_KEYRING_MAX + 1]; /* [a-z0-9][a-z0-9-]* */
     int64_t type;
     int64_t threads;
+    int64_t max_wait_ms;
     int64_t profile_rate;
 #define AG_ROW(section, key, max, def, doc) char key[(max) + 1];
     AG_CONF_KEYRING_TEXTS(AG_ROW)

@@ -9,6 +9,7 @@
 #include "agent/steward/ops.h"
 #include "agent/steward/outbox.h"
 #include "agent/steward/render.h"
+#include "agent/steward/rings.h"
 #include "agent/steward/rules.h"
 
 #define ASK_MS       2000
@@ -148,8 +149,9 @@ static void check_opens(struct doctor *d, const char *seal)
     struct antag_fault fault;
 
     if (ag_opener_seal(d->st, "seal_check", &ask, -1, &now, &fault) != ANTAG_OK)
-        say(d, "seal", false, "antomctl seal show", "the root key is sealed by %s, which cannot be tried: %s",
-            seal, antag_fault_text(&fault));
+        say(d, "seal", false, "antomctl seal show",
+            "the root key is sealed by %s, which cannot be tried: %s", seal,
+            antag_fault_text(&fault));
     else if (!now.opens)
         say(d, "seal", false, tpm ? "antomctl seal renew" : "antomctl seal change TYPE",
             "the root key is sealed by %s, and that does not open any more: %s", seal, now.why);
@@ -295,6 +297,33 @@ static void check_profile(struct doctor *d, const struct ag_book *b, const struc
         say(d, check, false, remedy, "%s", found);
 }
 
+#define SLOW_US  50000 /* half of its signatures take longer: it signs less than 20 times a second */
+#define SLOW_MIN 5     /* signatures, before that is said */
+
+/* Live traffic on a keyring that signs a few times a second: a TPM does 4 to 8. */
+static void check_slow(struct doctor *d, const struct ag_book *b)
+{
+    struct ag_ring_views rings;
+
+    ag_rings_look(d->st, &rings);
+    for (size_t i = 0; i < b->profile_count; i++) {
+        const struct ag_row_profile *p = &b->profiles[i];
+        const struct ag_row_key *k = ag_book_active_key(b, p->id);
+        const struct ag_ring_view *v = k == NULL ? NULL : ag_rings_find(&rings, k->keyring);
+        char check[ANTAG_PROFILE_MAX + 16], remedy[200];
+
+        if (p->env != AG_ENV_LIVE || v == NULL || v->told.signed_ < SLOW_MIN ||
+            v->told.p50_us < SLOW_US)
+            continue;
+        snprintf(check, sizeof check, "slow_%s", p->name);
+        snprintf(remedy, sizeof remedy, "antomctl rotate start %s --keyring NAME", p->name);
+        say(d, check, false, remedy,
+            "%s has traffic on keyring \"%s\", of which half of the signatures take up to %llu ms: "
+            "a busy hour will be answered BUSY",
+            p->name, v->name, (unsigned long long)(v->told.p50_us / 1000));
+    }
+}
+
 static void check_shared_keys(struct doctor *d, const struct ag_book *b)
 {
     for (size_t i = 0; i < b->key_count; i++) {
@@ -387,6 +416,7 @@ enum antag_err ag_op_doctor(struct ag_steward *st, struct ag_task *op, struct an
     for (size_t i = 0; b != NULL && i < b->profile_count; i++)
         check_profile(&d, b, &b->profiles[i]);
     if (b != NULL) {
+        check_slow(&d, b);
         check_shared_keys(&d, b);
         check_mail(&d, b, &mail);
     }

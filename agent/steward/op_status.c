@@ -6,6 +6,7 @@
 #include "agent/lib/clock.h"
 #include "agent/steward/attention.h"
 #include "agent/steward/ops.h"
+#include "agent/steward/rings.h"
 
 #define ASK_MS 2000
 
@@ -86,14 +87,27 @@ static void write_ability(struct antag_writer *w, const char *what, const char *
         antag_w_kv_str(w, what_why, why);
 }
 
-static void write_profile(struct ag_steward *st, struct antag_writer *w, const struct ag_book *b,
-                          const struct ag_row_profile *p)
+/* What the book says of signing, and then its keyring. */
+static void write_signing(struct antag_writer *w, const struct ag_snap_profile *row,
+                          const struct ag_ring_view *ring)
 {
+    if (row->handle == 0)
+        write_ability(w, "sign", "sign_why", row->sign_err, row->sign_why);
+    else if (ring != NULL && !ag_ring_is_ready(ring))
+        write_ability(w, "sign", "sign_why", ANTAG_ERR_BACKEND, ring->why);
+    else
+        write_ability(w, "sign", "sign_why", ANTAG_OK, "");
+}
+
+static void write_profile(struct ag_steward *st, struct antag_writer *w, const struct ag_book *b,
+                          const struct ag_row_profile *p, const struct ag_ring_views *rings)
+{
+    const struct ag_row_key *active = ag_book_active_key(b, p->id);
     struct ag_snap_profile row;
     struct ag_sign_source source;
     char why[160];
 
-    ag_sign_source_of(st, ag_book_active_key(b, p->id), b->epoch, &source);
+    ag_sign_source_of(st, active, b->epoch, &source);
     ag_desired_profile(b, p, &source, NULL, &row);
     antag_w_map(w);
     antag_w_kv_str(w, "profile", p->name);
@@ -103,8 +117,7 @@ static void write_profile(struct ag_steward *st, struct antag_writer *w, const s
         write_ability(w, "sign", "sign_why", ANTAG_ERR_PROFILE_INCOMPLETE, why);
         write_ability(w, "verify", "verify_why", ANTAG_ERR_PROFILE_INCOMPLETE, why);
     } else {
-        write_ability(w, "sign", "sign_why", row.handle != 0 ? ANTAG_OK : row.sign_err,
-                      row.sign_why);
+        write_signing(w, &row, active == NULL ? NULL : ag_rings_find(rings, active->keyring));
         snprintf(why, sizeof why, "no Antom key; `antomctl antom-key add %s`", p->name);
         write_ability(w, "verify", "verify_why",
                       ag_desired_has_antom_key(b, p->id) ? ANTAG_OK : ANTAG_ERR_NO_ANTOM_KEY, why);
@@ -118,6 +131,7 @@ enum antag_err ag_op_status(struct ag_steward *st, struct ag_task *op, struct an
     const struct ag_book *b = ag_book_hold(st);
     char reason[256];
     enum ag_agent_state state = ag_state_public(st, reason);
+    struct ag_ring_views rings = {.count = 0};
     int64_t since_ms;
 
     (void)op;
@@ -137,11 +151,14 @@ enum antag_err ag_op_status(struct ag_steward *st, struct ag_task *op, struct an
     antag_w_kv_int(w, "since_ms", since_ms);
     antag_w_kv_str(w, "home", st->home.dir);
     write_processes(st, w);
+    if (b != NULL)
+        ag_rings_look(st, &rings);
+    ag_rings_write(w, &rings);
     ag_attention_write(st, b, state, reason, ag_clock_wall_ms(), w);
     antag_w_key(w, "profiles");
     antag_w_array(w);
     for (size_t i = 0; b != NULL && i < b->profile_count; i++)
-        write_profile(st, w, b, &b->profiles[i]);
+        write_profile(st, w, b, &b->profiles[i], &rings);
     antag_w_end(w);
     antag_w_end(w);
     ag_book_release(st, b);

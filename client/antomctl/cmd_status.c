@@ -197,13 +197,24 @@ void ctl_render_status(struct ctl *c, const json_t *status)
         {"SINCE", "since_ms", CTL_AS_AGO},
         {NULL, NULL, CTL_AS_TEXT},
     };
+    static const struct ctl_column rings[] = {
+        {"KEYRING", "keyring", CTL_AS_TEXT}, {"TYPE", "type", CTL_AS_TEXT},
+        {"STATE", "state", CTL_AS_STATE},    {"SIGNED", "signed", CTL_AS_INT},
+        {"FAILED", "failed", CTL_AS_INT},    {"P50 US", "p50_us", CTL_AS_INT},
+        {"P99 US", "p99_us", CTL_AS_INT},    {NULL, NULL, CTL_AS_TEXT},
+    };
     const char *state = ctl_json_text(status, "state");
+    const json_t *keyrings = json_object_get(status, "keyrings");
     const json_t *profiles = json_object_get(status, "profiles");
 
     put_state(c, status);
     (void)putchar('\n');
     ctl_view_rows(c, roles, json_object_get(status, "roles"));
     (void)putchar('\n');
+    if (json_array_size(keyrings) > 1) { /* of soft alone the roles say enough */
+        ctl_view_rows(c, rings, keyrings);
+        (void)putchar('\n');
+    }
     if (json_array_size(profiles) > 0) {
         put_profiles(c, profiles);
     } else if (strcmp(state, "ready") == 0) {

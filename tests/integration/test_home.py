@@ -169,7 +169,7 @@ def test_second_init_changes_nothing(bare, running, args, input):
     assert a.ctl("status")["state"] == "ready"
 
 
-@pytest.mark.parametrize("name", ["file", ".hidden", "registry.db", "agent.conf", "folder/"])
+@pytest.mark.parametrize("name", ["file", ".hidden", "registry.db", "folder/"])
 def test_init_in_a_folder_that_is_not_empty(bare, name):
     """Also with only one of our own files: a lost seal is no reason to write over a registry."""
     a = bare()
@@ -182,6 +182,18 @@ def test_init_in_a_folder_that_is_not_empty(bare, name):
     said = a.refused("HOME", "init")
     assert name.rstrip("/") in said and "empty" in said
     assert contents(a.home) == before and mode(a.home) == 0o755
+
+
+def test_init_takes_a_configuration_that_is_there(bare):
+    """And refuses one that is wrong, before anything is made."""
+    a = bare()
+    a.home.mkdir(mode=0o755)
+    (a.home / "agent.conf").write_text("[log]\nlevel = loud\n")
+    assert "level" in a.refused("CONF", "init", "--staff-uid", str(os.getuid()))
+    assert contents(a.home).keys() <= {"agent.conf", "lock"}
+    (a.home / "agent.conf").write_text("[log]\nlevel = debug\n")
+    a.init()
+    assert (a.home / "agent.conf").read_text() == "[log]\nlevel = debug\n"
 
 
 @pytest.mark.parametrize("make, words", [

@@ -1,15 +1,19 @@
 """What is particular to private keys in a PKCS#11 token (SoftHSM 2): tokens that go, come or are others, PINs, modules that are
 broken. The rules that all keyrings share stand in test_keyring_rules.py."""
 import re
+import time
 
 import pytest
 
-from agent_fixture import BIN, Agent, CtlError
+import judge
+from agent_fixture import BIN, SLOW, Agent, CtlError
+from antom_client import Client
 from devices import only_its_own_wait
-from signing import SANDBOX, judged, refusal, sign, try_to_sign, wait_until
+from signing import PAY, SANDBOX, judged, refusal, sign, try_to_sign, wait_until
 from softhsm import Token
 
 CLIENT_ID = "SANDBOX_5Xhsm"
+LIVE, LIVE_ID = "shop/live", "5Xlivehsm"
 
 
 @pytest.fixture
@@ -116,6 +120,8 @@ def test_pin_file_that_others_can_read(token):
 
 # ---- a module that is broken
 
+
+
 @pytest.fixture
 def faulty(token):
     """A key in a token whose module has faults, and another profile beside it in `soft`."""
@@ -161,6 +167,94 @@ def test_a_module_that_hangs(faulty, token):
     token.fault()
     wait_until("it signs again", lambda: try_to_sign(faulty), 5)
     judged(faulty, SANDBOX, CLIENT_ID)
+
+
+@pytest.fixture
+def impatient(token):
+    """A live profile in a token of one session, for which nobody waits longer than 600 ms; another profile beside it."""
+    conf = token.conf(module=BIN / "antag-faultp11.so", threads=1, max_wait_ms=int(600 * SLOW))
+    with Agent(conf=conf) as a:
+        a.make_profile("shop", "live", LIVE_ID, key=False)
+        a.ctl("key", "generate", LIVE, "--keyring", "hsm1")
+        a.make_profile("beside", "sandbox")
+        judged_live(a)
+        yield a
+        token.fault()
+
+
+def judged_live(a):
+    public = judge.load_public(a.ctl("key", "export", LIVE)["public_key"])
+    judge.judge_request(public, "POST", PAY, LIVE_ID, sign(a, LIVE)["headers"], b"{}")
+
+
+def ring(a):
+    return next(k for k in a.ctl("status")["keyrings"] if k["keyring"] == "hsm1")
+
+
+def pay(c):
+    return c.send("sign_request", profile=LIVE, method="POST", uri=PAY, body=b"{}")
+
+
+def test_a_keyring_that_is_silent(impatient, token):
+    """Nobody waits for ever; once it is known to hang, requests are answered at once; it is found again by itself."""
+    token.fault("hang")
+    begin = time.monotonic()
+    with Client(impatient.agent_sock, timeout=30) as c:
+        waiting = [pay(c) for _ in range(3)]
+        for _ in range(20):
+            sign(impatient, "beside/sandbox")
+        errors = [c.recv_message()[2] for _ in waiting]
+        assert {(e["name"], e["class"]) for e in errors} == {("BACKEND", "retry")}
+        assert time.monotonic() - begin < 5 * SLOW
+        again = time.monotonic()
+        pay(c)
+        error = c.recv_message()[2]
+        assert error["name"] == "BACKEND" and "does not answer" in error["message"]
+        assert time.monotonic() - again < 1 * SLOW
+        # those that were let in and ended are still with the module: it is silent, and said to be
+        told = wait_until("status says so", lambda: ring(impatient)["state"] == "silent" and ring(impatient), 10)
+        assert "busy with one signature" in told["why"]
+        profiles = {p["profile"]: p for p in impatient.ctl("status")["profiles"]}
+        assert profiles[LIVE]["sign"] == "BACKEND" and profiles["beside/sandbox"]["sign"] == "ready"
+    token.fault()
+    wait_until("it signs again", lambda: try_to_sign(impatient, LIVE), 5)
+    judged_live(impatient)
+    assert ring(impatient)["state"] == "ready"
+
+
+def test_a_keyring_that_is_slow(impatient, token):
+    """As many as can be signed in time are; the rest is told at once how long it would take, and doctor sees it coming."""
+    token.fault("slow")
+    with Client(impatient.agent_sock, timeout=60) as c:
+        for _ in range(6):  # how slow it is has to be learned
+            sign(impatient, LIVE)
+        waiting = [pay(c) for _ in range(8)]
+        for _ in waiting:
+            c.recv_message()
+        begin = time.monotonic()
+        waiting = [pay(c) for _ in range(40)]
+        answers = [(c.recv_message(), time.monotonic() - begin) for _ in waiting]
+    good = [a for a, _ in answers if a[2] is None]
+    busy = [(a[2], t) for a, t in answers if a[2] is not None]
+    assert good and busy and {e["name"] for e, _ in busy} == {"BUSY"}
+    assert min(t for _, t in busy) < 0.3 * SLOW
+    assert all(e["retry_after_ms"] > 600 * SLOW and "max_wait_ms" in e["message"] for e, _ in busy)
+    sign(impatient, "beside/sandbox")
+    found = impatient.doctor()["slow_shop/live"]
+    assert "hsm1" in found["message"] and "rotate start shop/live" in found["remedy"]
+    assert ring(impatient)["p50_us"] >= 131072 and ring(impatient)["failed"] == 0
+
+
+def test_a_keyring_that_fails(impatient, token):
+    token.fault("error")
+    for _ in range(4):
+        assert refusal(impatient, LIVE).name == "BACKEND"
+    assert ring(impatient)["state"] == "failing" and ring(impatient)["failed"] >= 3
+    status = impatient.ctl("status")
+    assert next(p for p in status["profiles"] if p["profile"] == LIVE)["sign"] == "BACKEND"
+    token.fault()
+    sign(impatient, LIVE)
+    assert ring(impatient)["state"] == "ready"
 
 
 @pytest.mark.parametrize("whole", [False, True])

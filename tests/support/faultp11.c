@@ -1,5 +1,5 @@
 /* faultp11: a PKCS#11 module with faults: SoftHSM's, but for C_Sign, which does what a file beside softhsm2.conf named
- * "fault" says: error, wrong (a bit is flipped), garbage, crash, or hang (until the file is gone); and C_GenerateKeyPair,
+ * "fault" says: error, wrong (a bit is flipped), garbage, crash, slow (as a real TPM), or hang (until the file is gone); and C_GenerateKeyPair,
  * which crashes behind its work when that says unborn. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -59,6 +59,9 @@ static CK_RV fault_sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG le
         abort();
     if (strcmp(fault, "hang") == 0)
         hang();
+    if (strcmp(fault, "slow") == 0)
+        nanosleep(&(const struct timespec){.tv_nsec = 150000000},
+                  NULL); /* a real TPM takes as long */
     rv = real->C_Sign(session, data, len, sig, sig_len);
     if (strcmp(fault, "error") == 0)
         return CKR_DEVICE_ERROR;

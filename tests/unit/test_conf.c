@@ -80,7 +80,9 @@ static const struct {
 } bad_rows[] = {
     {"unknown section", "[polcy]\n",
      "f:1: unknown section [polcy]; sections are [log], [policy], [limits], "
-     "[front], [opener], [keys], [audit], [staff], [mail], [rotation], [keyring NAME]"},
+     "[front], [opener], [keys], [audit], [staff], [mail], [rotation], [seal], [keyring NAME]"},
+    {"TCTI of the seal that runs a command", "[seal]\ntcti = cmd:sh\n", "f:2: [seal] tcti"},
+    {"TCTI of the seal past the resource manager", "[seal]\ntcti = device:/dev/tpm0\n", "tpmrm0"},
     {"unknown section without keys, late", "\n\n[policy]\n[x]\n[log]\n",
      "f:4: unknown section [x]"},
     {"empty section name", "[]\n", "f:1: unknown section []"},

@@ -206,7 +206,7 @@ static const struct {
     {"somebody's file among leftovers", "root.seal.new notes.txt registry.db.new", ANTAG_ERR_HOME,
      "root.seal.new notes.txt registry.db.new"},
     {"registry whose seal is gone", "registry.db", ANTAG_ERR_HOME, "registry.db"},
-    {"configuration alone", "agent.conf", ANTAG_ERR_HOME, "agent.conf"},
+    {"the operator's configuration", "agent.conf", ANTAG_OK, "agent.conf"},
     {"name like a leftover", "root.seal.newer", ANTAG_ERR_HOME, "root.seal.newer"},
     {"initialised", "root.seal registry.db agent.conf", ANTAG_ERR_ALREADY_INITIALISED,
      "root.seal registry.db agent.conf"},

@@ -82,18 +82,18 @@ static void test_sockets_are_apart(void)
 static void test_staff_rights(void)
 {
     static const char *const viewers[] = {
-        "status",       "doctor",         "version",       "app_list",      "app_show",
-        "key_list",     "key_show",       "key_export",    "profile_show",  "antom_key_list",
-        "fence_list",   "grant_list",     "staff_list",    "sandbox_show",  "onboard",
-        "mailbox_code", "mailbox_verify", "mail_list",     "change_list",   "change_show",
-        "change_code",  "change_approve", "merchant_list", "merchant_show", "merchant_url",
-        "rotate_status"};
+        "status",        "doctor",         "version",       "app_list",      "app_show",
+        "key_list",      "key_show",       "key_export",    "profile_show",  "antom_key_list",
+        "fence_list",    "grant_list",     "staff_list",    "sandbox_show",  "onboard",
+        "mailbox_code",  "mailbox_verify", "mail_list",     "change_list",   "change_show",
+        "change_code",   "change_approve", "merchant_list", "merchant_show", "merchant_url",
+        "rotate_status", "seal_show"};
     static const char *const when_locked[] = {"status", "doctor", "version", "unlock"};
     static const struct {
         const char *name;
         unsigned max;
-    } files[] = {{"key_import", 2},  {"antom_key_add", 1}, {"unlock", 1},
-                 {"sandbox_set", 1}, {"merchant_add", 1},  {"merchant_set", 1}};
+    } files[] = {{"key_import", 2},   {"antom_key_add", 1}, {"unlock", 1},     {"sandbox_set", 1},
+                 {"merchant_add", 1}, {"merchant_set", 1},  {"seal_change", 1}};
 
     for (int i = 0; i < ANTAG_STAFF_METHOD_COUNT; i++) {
         const struct antag_staff_method_row *row =
@@ -142,6 +142,7 @@ static void test_guards(void)
         {"staff_set", ANTAG_GUARD_AGENT},
         {"staff_remove", ANTAG_GUARD_AGENT},
         {"registry_confirm", ANTAG_GUARD_AGENT},
+        {"seal_change", ANTAG_GUARD_AGENT},
         {"merchant_add", ANTAG_GUARD_PROFILE},
         {"merchant_set", ANTAG_GUARD_PROFILE},
         {"merchant_resume", ANTAG_GUARD_PROFILE},

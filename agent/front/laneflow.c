@@ -1,0 +1,48 @@
+#include "agent/front/laneflow.h"
+
+bool ag_laneflow_is_silent(const struct ag_laneflow *f, int64_t now, int64_t max_ms)
+{
+    return max_ms != 0 && f->quiet_since != 0 && now - f->quiet_since > max_ms;
+}
+
+enum ag_flow ag_laneflow_ask(struct ag_laneflow *f, int64_t now, int64_t wait_ms, int64_t max_ms,
+                             int64_t *retry_ms)
+{
+    *retry_ms = 0;
+    if (!ag_laneflow_is_silent(f, now, max_ms)) {
+        if (max_ms == 0 || wait_ms <= max_ms)
+            return AG_FLOW_GO;
+        *retry_ms = wait_ms;
+        return AG_FLOW_LONG;
+    }
+    if (f->trial_at != 0 && now >= f->trial_at) {
+        f->again_ms =
+            f->again_ms * 2 < AG_FLOW_AGAIN_MAX_MS ? f->again_ms * 2 : AG_FLOW_AGAIN_MAX_MS;
+        f->trial_at = now + f->again_ms;
+        return AG_FLOW_GO;
+    }
+    if (f->trial_at == 0) {
+        f->again_ms = AG_FLOW_AGAIN_MS;
+        f->trial_at = now + f->again_ms;
+    }
+    *retry_ms = f->trial_at - now;
+    return AG_FLOW_SILENT;
+}
+
+void ag_laneflow_sent(struct ag_laneflow *f, int64_t now)
+{
+    if (f->quiet_since == 0)
+        f->quiet_since = now == 0 ? 1 : now;
+}
+
+void ag_laneflow_answered(struct ag_laneflow *f, int64_t now, bool awaits)
+{
+    ag_laneflow_reset(f);
+    if (awaits)
+        ag_laneflow_sent(f, now);
+}
+
+void ag_laneflow_reset(struct ag_laneflow *f)
+{
+    *f = (struct ag_laneflow){.quiet_since = 0};
+}
