@@ -15,7 +15,9 @@
 #include "agent/lib/tpm/tpmlink.h"
 
 #define AUTH_LEN 32
-#define FORMAT   1u
+#define MADE_BITS                                                                                  \
+    2048 /* of keys that are generated: all that Antom asks for, and that every TPM 2.0 has */
+#define FORMAT 1u
 #define RECORD_MAX                                                                                 \
     (1 + AUTH_LEN + sizeof(TPM2B_NAME) + sizeof(TPM2B_PUBLIC) + sizeof(TPM2B_PRIVATE))
 _Static_assert(RECORD_MAX + AG_SEAL_OVERHEAD <= AG_SEALED_KEY_MAX, "a wrapped key fits its row");
@@ -112,9 +114,8 @@ static enum antag_err sign_once(struct tpm *b, const struct tpm_key *key, const 
     pthread_mutex_lock(&b->lock);
     for (int tries = 0; tries < 2 && (err = ag_tpm_connect(&b->link, fault)) == ANTAG_OK; tries++) {
         rc = sign_in_tpm(b, key, digest, sig, sig_len);
-        if (!ag_tpm_is_lost(rc))
+        if (!ag_tpm_again(&b->link, rc))
             break;
-        ag_tpm_disconnect(&b->link);
     }
     pthread_mutex_unlock(&b->lock);
     if (err != ANTAG_OK)
@@ -343,6 +344,13 @@ static TSS2_RC create(struct tpm *b, struct tpm_key *key, uint32_t bits)
     return rc;
 }
 
+static enum antag_err no_such_keys(uint32_t bits, struct antag_fault *fault)
+{
+    return antag_fault_set(fault, ANTAG_ERR_BACKEND, "bits",
+                           "this TPM's firmware has no RSA keys of %u bits for RSASSA with SHA-256",
+                           (unsigned)bits);
+}
+
 static enum antag_err create_again(struct tpm *b, struct tpm_key *key, uint32_t bits,
                                    struct antag_fault *fault)
 {
@@ -352,16 +360,14 @@ static enum antag_err create_again(struct tpm *b, struct tpm_key *key, uint32_t 
     pthread_mutex_lock(&b->lock);
     for (int tries = 0; tries < 2 && (err = ag_tpm_connect(&b->link, fault)) == ANTAG_OK; tries++) {
         rc = create(b, key, bits);
-        if (!ag_tpm_is_lost(rc))
+        if (!ag_tpm_again(&b->link, rc))
             break;
-        ag_tpm_disconnect(&b->link);
     }
     pthread_mutex_unlock(&b->lock);
     if (err != ANTAG_OK || rc == TSS2_RC_SUCCESS)
         return err;
     if (ag_tpm_code(rc) == TPM2_RC_VALUE)
-        return antag_fault_set(fault, ANTAG_ERR_BACKEND, "bits",
-                               "this TPM makes no RSA keys of %u bits", (unsigned)bits);
+        return no_such_keys(bits, fault);
     return ag_tpm_failed(fault, "the TPM made no key", rc);
 }
 
@@ -419,13 +425,34 @@ static enum antag_err tpm_destroy(struct ag_backend *backend, uint64_t handle,
     return ANTAG_OK;
 }
 
+/* Does its firmware have the keys that Antom takes? The lock is held. */
+static enum antag_err check_rsa(struct tpm *b, struct antag_fault *fault)
+{
+    const TPMT_PUBLIC_PARMS wanted = {
+        .type = TPM2_ALG_RSA,
+        .parameters.rsaDetail = {
+            .symmetric.algorithm = TPM2_ALG_NULL,
+            .scheme = {.scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256},
+            .keyBits = MADE_BITS,
+            .exponent = 0}};
+    TSS2_RC rc =
+        ag_tss.Esys_TestParms(b->link.esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &wanted);
+
+    if (rc == TSS2_RC_SUCCESS)
+        return ANTAG_OK;
+    if (ag_tpm_code(rc) == TPM2_RC_VALUE)
+        return no_such_keys(MADE_BITS, fault);
+    return ag_tpm_failed(fault, "the TPM does not say which keys it has", rc);
+}
+
 static enum antag_err tpm_check(struct ag_backend *backend, struct antag_fault *fault)
 {
     struct tpm *b = (struct tpm *)backend;
     enum antag_err err;
 
     pthread_mutex_lock(&b->lock);
-    err = ag_tpm_check(&b->link, fault);
+    if ((err = ag_tpm_check(&b->link, fault)) == ANTAG_OK)
+        err = check_rsa(b, fault);
     pthread_mutex_unlock(&b->lock);
     return err;
 }

@@ -31,6 +31,22 @@ bool ag_tpm_is_lost(TSS2_RC rc)
            code == TPM2_RC_INITIALIZE || code == TPM2_RC_FAILURE || code == TPM2_RC_HANDLE;
 }
 
+static bool is_full(TSS2_RC rc)
+{
+    return ag_tpm_code(rc) == TPM2_RC_OBJECT_MEMORY || ag_tpm_code(rc) == TPM2_RC_SESSION_MEMORY ||
+           ag_tpm_code(rc) == TPM2_RC_SESSION_HANDLES;
+}
+
+bool ag_tpm_again(struct ag_tpm_link *b, TSS2_RC rc)
+{
+    bool again = ag_tpm_is_lost(rc) || is_full(rc);
+
+    if (rc != TSS2_RC_SUCCESS)
+        ag_tpm_disconnect(b);
+    b->leftovers = b->leftovers || again;
+    return again;
+}
+
 static const struct {
     TSS2_RC code;
     const char *text;
@@ -103,6 +119,25 @@ static TSS2_RC make_primary(struct ag_tpm_link *b)
                                      &b->primary, NULL, NULL, NULL, NULL);
 }
 
+/* What a connection that broke left in a TPM without resource manager, which is then ours alone: all of that kind goes. */
+static void flush_all(struct ag_tpm_link *b, TPM2_HANDLE first)
+{
+    TPMS_CAPABILITY_DATA *found = NULL;
+    TPMI_YES_NO more;
+
+    if (ag_tss.Esys_GetCapability(b->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                  TPM2_CAP_HANDLES, first, 32, &more, &found) != TSS2_RC_SUCCESS)
+        return;
+    for (UINT32 i = 0; i < found->data.handles.count; i++) {
+        ESYS_TR object = ESYS_TR_NONE;
+
+        if (ag_tss.Esys_TR_FromTPMPublic(b->esys, found->data.handles.handle[i], ESYS_TR_NONE,
+                                         ESYS_TR_NONE, ESYS_TR_NONE, &object) == TSS2_RC_SUCCESS)
+            (void)ag_tss.Esys_FlushContext(b->esys, object);
+    }
+    ag_tss.Esys_Free(found);
+}
+
 bool ag_tpm_is_name(const TPM2B_NAME *a, const TPM2B_NAME *b)
 {
     return a->size == b->size && memcmp(a->name, b->name, a->size) == 0;
@@ -164,9 +199,18 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
                                ag_tss.Tss2_RC_Decode(rc), (unsigned)rc);
     if ((rc = ag_tss.Esys_Initialize(&b->esys, b->transport, NULL)) != TSS2_RC_SUCCESS)
         return ag_tpm_failed(fault, "the TPM's stack does not start", rc);
+    if (b->leftovers) {
+        flush_all(b, TPM2_TRANSIENT_FIRST);
+        flush_all(b, TPM2_LOADED_SESSION_FIRST);
+        b->leftovers = false;
+    }
     rc = make_primary(b);
     if (ag_tpm_code(rc) == TPM2_RC_INITIALIZE) { /* without a firmware that has started it */
         (void)ag_tss.Esys_Startup(b->esys, TPM2_SU_CLEAR);
+        rc = make_primary(b);
+    }
+    if (is_full(rc)) {
+        flush_all(b, TPM2_TRANSIENT_FIRST);
         rc = make_primary(b);
     }
     if (rc != TSS2_RC_SUCCESS)
@@ -174,6 +218,10 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
     if ((err = check_name(b, fault)) != ANTAG_OK)
         return err;
     rc = start_session(b);
+    if (is_full(rc)) {
+        flush_all(b, TPM2_LOADED_SESSION_FIRST);
+        rc = start_session(b);
+    }
     return rc == TSS2_RC_SUCCESS ? ANTAG_OK : ag_tpm_failed(fault, "the TPM opens no session", rc);
 }
 
@@ -208,9 +256,8 @@ enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag_fault *fault)
         rc = ag_tss.Esys_GetRandom(b->esys, b->session, ESYS_TR_NONE, ESYS_TR_NONE, 8, &random);
         if (rc == TSS2_RC_SUCCESS)
             ag_tss.Esys_Free(random);
-        if (!ag_tpm_is_lost(rc))
+        if (!ag_tpm_again(b, rc))
             break;
-        ag_tpm_disconnect(b);
     }
     if (err != ANTAG_OK || rc == TSS2_RC_SUCCESS)
         return err;

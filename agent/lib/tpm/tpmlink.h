@@ -31,6 +31,8 @@ struct ag_tpm_link {
     TPM2B_NAME current; /* of that primary */
     TPM2B_NAME
     name; /* of the primary that all keys were made under; size 0: there are none so far */
+    bool
+        leftovers; /* a connection broke, and in a TPM without resource manager its objects are still there */
     int64_t tried_ms; /* monotonic: of the last attempt to connect that failed; 0: none */
     char why[ANTAG_FAULT_TEXT_MAX + 1];
     uint64_t uses;
@@ -56,6 +58,9 @@ ANTAG_MUST_CHECK enum antag_err ag_tpm_need_stack(struct ag_tpm_link *b, struct 
 ANTAG_MUST_CHECK enum antag_err ag_tpm_connect(struct ag_tpm_link *b, struct antag_fault *fault);
 /* Likewise, and asks the TPM something, so that one which is gone is noticed. */
 ANTAG_MUST_CHECK enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag_fault *fault);
+/* After a command: may it be tried once more, on a new connection? After any error the connection ends: the stack (ESAPI 3.2)
+ * leaves a session whose command failed without the attributes it had. */
+bool ag_tpm_again(struct ag_tpm_link *b, TSS2_RC rc);
 void ag_tpm_disconnect(struct ag_tpm_link *b); /* flushes what it loaded */
 
 /* The place of the key `handle`; else a free one; else the one that was used longest ago. */

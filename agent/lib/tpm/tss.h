@@ -33,6 +33,9 @@
     R(ESYS, Esys_Create)                                                                           \
     R(ESYS, Esys_Load)                                                                             \
     R(ESYS, Esys_GetRandom)                                                                        \
+    R(ESYS, Esys_GetCapability)                                                                    \
+    R(ESYS, Esys_TR_FromTPMPublic)                                                                 \
+    R(ESYS, Esys_TestParms)                                                                        \
     R(ESYS, Esys_PCR_Read)                                                                         \
     R(ESYS, Esys_PolicyPCR)                                                                        \
     R(ESYS, Esys_PolicyGetDigest)                                                                  \
