@@ -14,6 +14,7 @@ struct ag_ring_work {
     uint64_t steward_number;
     uint32_t message_id;
     bool generate, destroy, check; /* else: load */
+    bool adopt;                    /* a kind of generate */
     bool forgotten;                /* by a forget that came meanwhile */
     struct ag_key_identity id;
     enum ag_key_use use;
@@ -184,6 +185,9 @@ static void work_run(uv_work_t *req)
         w->err = b->ops->check(b, &w->fault);
     else if (w->destroy)
         w->err = b->ops->destroy(b, w->id.handle, &w->fault);
+    else if (w->adopt)
+        w->err = b->ops->adopt(b, &w->id, (struct antag_slice){w->bytes, w->sealed_len}, &w->key,
+                               w->made, &w->fault);
     else if (w->generate)
         w->err = b->ops->generate(b, &w->id, w->bits, &w->key, w->made, &w->fault);
     else
@@ -348,27 +352,54 @@ static void order_check(struct ag_ring *ring, uint32_t id, const struct ag_keyri
     work_start(ring, id, w);
 }
 
-static void order_generate(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+/* One of the keys that are being made; NULL: refused. more: bytes behind it. */
+static struct ag_ring_work *making(struct ag_ring *ring, uint32_t id,
+                                   const struct ag_keyring_params *p, size_t more)
 {
     struct ag_ring_work *w;
 
     if (ag_keytable_find(ring->keys, p->id.handle) != NULL || is_under_way(ring, p->id.handle)) {
         refuse(ring, id, ANTAG_ERR_EXISTS, "handle", "the handle names another key");
-        return;
+        return NULL;
     }
     if (ring->generate_count >= AG_RING_GENERATES_MAX) {
         refuse(ring, id, ANTAG_ERR_BUSY, NULL, "as many keys are being made as may be at a time");
-        return;
+        return NULL;
     }
-    w = calloc(1, sizeof *w);
+    w = calloc(1, sizeof *w + more);
     if (w == NULL || (w->made = calloc(1, sizeof *w->made)) == NULL) {
         free(w);
         refuse(ring, id, ANTAG_ERR_NO_MEMORY, NULL, "out of memory");
-        return;
+        return NULL;
     }
     w->generate = true;
     w->id = p->id;
+    return w;
+}
+
+static void order_generate(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+{
+    struct ag_ring_work *w = making(ring, id, p, 0);
+
+    if (w == NULL)
+        return;
     w->bits = p->bits;
+    work_start(ring, id, w);
+}
+
+static void order_adopt(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+{
+    struct ag_ring_work *w;
+
+    if (ring->backend->ops->adopt == NULL) {
+        refuse(ring, id, ANTAG_ERR_BAD_PARAM, NULL, "this keyring takes no keys that way");
+        return;
+    }
+    if ((w = making(ring, id, p, p->sealed.len)) == NULL)
+        return;
+    w->adopt = true;
+    w->sealed_len = p->sealed.len;
+    memcpy(w->bytes, p->sealed.p, p->sealed.len);
     work_start(ring, id, w);
 }
 
@@ -517,9 +548,10 @@ static const struct {
     const char *name;
     void (*take)(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p);
 } orders[] = {
-    {"begin", order_begin},       {"load", order_load},       {"load_end", order_load_end},
-    {"generate", order_generate}, {"permit", order_permit},   {"stop", order_stop},
-    {"forget", order_forget},     {"destroy", order_destroy}, {"check", order_check},
+    {"begin", order_begin},       {"load", order_load},     {"load_end", order_load_end},
+    {"generate", order_generate}, {"adopt", order_adopt},   {"permit", order_permit},
+    {"stop", order_stop},         {"forget", order_forget}, {"destroy", order_destroy},
+    {"check", order_check},
 };
 
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)

@@ -83,6 +83,32 @@ static enum antag_err read_param(const EVP_PKEY *key, const char *name, struct a
     return ANTAG_OK;
 }
 
+enum antag_err ag_keyform_prime(const EVP_PKEY *key, struct ag_secret **out)
+{
+    struct ag_secret *s = ag_secret_new(1024);
+    size_t len = 0;
+    enum antag_err err;
+    BIGNUM *bn = NULL;
+
+    if (s == NULL)
+        return ANTAG_ERR_NO_MEMORY;
+    if ((err = read_param(key, OSSL_PKEY_PARAM_RSA_FACTOR1, s, &len)) == ANTAG_OK) {
+        bn = BN_secure_new();
+        if (bn == NULL || BN_native2bn(ag_secret_bytes(s), (int)len, bn) == NULL)
+            err = ANTAG_ERR_NO_MEMORY;
+        else if (BN_is_zero(bn))
+            err = ANTAG_ERR_INTERNAL;
+        else
+            ag_secret_set_len(s, (size_t)BN_bn2bin(bn, ag_secret_bytes(s)));
+    }
+    BN_clear_free(bn);
+    if (err == ANTAG_OK)
+        *out = s;
+    else
+        ag_secret_free(s);
+    return err;
+}
+
 /* Append one number of the key to `packed`. */
 static enum antag_err pack_number(const EVP_PKEY *key, const struct number *number,
                                   struct ag_secret *scratch, struct ag_secret *packed)

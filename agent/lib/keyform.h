@@ -34,6 +34,9 @@ ANTAG_MUST_CHECK enum antag_err ag_keyform_unseal(struct antag_slice sealed,
                                                   const struct ag_secret *ring_key,
                                                   const struct ag_key_identity *id, EVP_PKEY **out);
 
+/* The first prime factor of a whole key, big-endian. *out is the caller's. errors: NO_MEMORY, INTERNAL. */
+ANTAG_MUST_CHECK enum antag_err ag_keyform_prime(const EVP_PKEY *key, struct ag_secret **out);
+
 /* Public half as SubjectPublicKeyInfo DER. */
 ANTAG_MUST_CHECK enum antag_err ag_keyform_spki(const EVP_PKEY *key, uint8_t out[ANTAG_SPKI_MAX],
                                                 size_t *out_len);

@@ -144,8 +144,9 @@ static enum antag_err read_bits(struct making *m, struct antag_fault *fault)
     return ANTAG_OK;
 }
 
-/* Second, with the registry free: the keyring makes it. */
-static enum antag_err generate(struct ag_steward *st, struct making *m, struct antag_fault *fault)
+/* The keyring makes it, or makes it its own: `method` generate or adopt. */
+static enum antag_err have_made(struct ag_steward *st, struct making *m, const char *method,
+                                struct antag_fault *fault)
 {
     struct ag_keyring_params p;
     struct ag_reply reply = {0};
@@ -158,13 +159,14 @@ static enum antag_err generate(struct ag_steward *st, struct making *m, struct a
                                "the keeper of keyring \"%s\" is being started again; no key was "
                                "made",
                                m->row.keyring);
-    m->row.bits = GENERATED_BITS;
     ag_keyring_params_of(&m->profile, &m->row, AG_USE_NONE, &p);
-    err = ag_call_keyring(c, "generate", &p, NULL, 0, AG_WAIT_GENERATE_MS, &reply);
+    err = ag_call_keyring(c, method, &p, NULL, 0, AG_WAIT_GENERATE_MS, &reply);
     m->held = err == ANTAG_OK || err == ANTAG_ERR_TIMEOUT;
     if (err != ANTAG_OK)
-        antag_fault_set(fault, err, NULL, "keyring \"%s\" made no key: %s", m->row.keyring,
-                        antag_fault_text(&reply.fault));
+        antag_fault_set(fault, err, NULL,
+                        m->row.imported ? "keyring \"%s\" does not take the key: %s"
+                                        : "keyring \"%s\" made no key: %s",
+                        m->row.keyring, antag_fault_text(&reply.fault));
     else if ((err = ag_keyring_made_parse(reply.result, &m->made)) != ANTAG_OK)
         antag_fault_set(fault, err, NULL, "the keeper's answer is not of the right form");
     else
@@ -172,6 +174,13 @@ static enum antag_err generate(struct ag_steward *st, struct making *m, struct a
     ag_reply_fini(&reply);
     ag_chan_release(c);
     return err;
+}
+
+/* Second, with the registry free: the keyring makes it. */
+static enum antag_err generate(struct ag_steward *st, struct making *m, struct antag_fault *fault)
+{
+    m->row.bits = GENERATED_BITS;
+    return have_made(st, m, "generate", fault);
 }
 
 /* Or the opener reads it, and the keyring loads and tests it. */
@@ -190,6 +199,8 @@ static enum antag_err import(struct ag_steward *st, const struct ag_task *op, st
         return err;
     if ((err = read_bits(m, fault)) != ANTAG_OK)
         return err;
+    if (ag_keyring_adopts(st, m->row.keyring))
+        return have_made(st, m, "adopt", fault);
     ag_keyring_params_of(&m->profile, &m->row, AG_USE_NONE, &p);
     err = ag_keeper_call(st, m->row.keyring, "load", &p, AG_WAIT_KEEPER_MS, &said);
     m->held = err == ANTAG_OK || err == ANTAG_ERR_TIMEOUT;

@@ -136,7 +136,12 @@ bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring)
 
 bool ag_keyring_imports(struct ag_steward *st, const char *keyring)
 {
-    return !is_type(st, keyring, AG_KEYRING_PKCS11) && !is_type(st, keyring, AG_KEYRING_TPM);
+    return !is_type(st, keyring, AG_KEYRING_PKCS11);
+}
+
+bool ag_keyring_adopts(struct ag_steward *st, const char *keyring)
+{
+    return is_type(st, keyring, AG_KEYRING_TPM);
 }
 
 /* ---- the published book */

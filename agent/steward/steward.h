@@ -191,6 +191,8 @@ void ag_conf_copy(struct ag_steward *st, struct ag_conf *out);
 bool ag_keyring_is_outside(struct ag_steward *st, const char *keyring);
 bool ag_keyring_imports(struct ag_steward *st,
                         const char *keyring); /* does it take keys made elsewhere? */
+/* Must its keeper make it its own before it can be loaded? */
+bool ag_keyring_adopts(struct ag_steward *st, const char *keyring);
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
 struct ag_secret *ag_token_key(struct ag_steward *st);

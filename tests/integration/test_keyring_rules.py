@@ -84,16 +84,37 @@ def test_destroy(agent):
 
 
 def test_import(agent):
-    """A key made elsewhere is taken by soft alone; the others say how to get one."""
-    pem = judge.pkcs8(judge.new_key())
+    """A key made elsewhere is taken by soft and a TPM, and signs as the same key does elsewhere; a token says how to get one."""
+    key = judge.new_key()
+    if agent.kind == "pkcs11":
+        assert "key generate" in agent.refused("BAD_PARAM", "key", "import", SANDBOX, "--keyring", RING,
+                                               input=judge.pkcs8(key))
+        assert agent.device.objects() == 0
+        assert not agent.ctl("key", "list", SANDBOX)["keys"]
+        return
+    made = agent.ctl("key", "import", SANDBOX, "--keyring", RING, input=judge.pkcs8(key))
+    assert made["origin"] == "imported" and made["bits"] == 2048 and made["keyring"] == RING
+    assert agent.ctl("key", "export", SANDBOX)["public_key"] == judge.spki(key)
+    check(agent)
+    agent.stop()
+    agent.start()
+    check(agent)
+    agent.refused("KEY_FORM", "key", "import", SANDBOX, "--keyring", RING, input=b"no key")
+    assert len(agent.ctl("key", "list", SANDBOX)["keys"]) == 1
+
+
+def test_import_of_another_size(agent):
+    """What the device has not is refused by name, and nothing is left."""
+    if agent.kind == "pkcs11":
+        return
+    pem = judge.pkcs8(judge.new_key(4096))
     if agent.kind == "soft":
-        assert agent.ctl("key", "import", SANDBOX, "--keyring", RING, input=pem)["origin"] == "imported"
+        assert agent.ctl("key", "import", SANDBOX, "--keyring", RING, input=pem)["bits"] == 4096
         check(agent)
     else:
-        assert "key generate" in agent.refused("BAD_PARAM", "key", "import", SANDBOX, "--keyring", RING, input=pem)
-        assert agent.kind == "tpm" or agent.device.objects() == 0
+        assert "4096" in agent.refused("BACKEND", "key", "import", SANDBOX, "--keyring", RING, input=pem)
         assert not agent.ctl("key", "list", SANDBOX)["keys"]
-    agent.refused("KEY_FORM", "key", "import", SANDBOX, "--keyring", "soft", input=b"no key")
+    generate(agent)
 
 
 def test_side_by_side(agent):

@@ -49,6 +49,11 @@ struct ag_backend_ops {
     enum antag_err (*generate)(struct ag_backend *b, const struct ag_key_identity *id,
                                uint32_t bits, struct ag_backend_key **out,
                                struct ag_keyring_made *made, struct antag_fault *fault);
+    /* A key that was made elsewhere, sealed as keyform.h has it, becomes one of the backend's; self-tested. NULL: its load
+     * takes such keys, or it takes none. errors: as generate. */
+    enum antag_err (*adopt)(struct ag_backend *b, const struct ag_key_identity *id,
+                            struct antag_slice sealed, struct ag_backend_key **out,
+                            struct ag_keyring_made *made, struct antag_fault *fault);
     /* Wipes the key from this process; NULL accepted. */
     void (*forget)(struct ag_backend_key *key);
     /* Destroys the private half of this handle wherever the backend keeps it, if it does; it was forgotten before. Beside

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/keeper/backend/tpmimport.h"
 #include "agent/lib/log.h"
 #include "agent/lib/tpm/tpmlink.h"
 
@@ -374,9 +375,13 @@ static enum antag_err create_again(struct tpm *b, struct tpm_key *key, uint32_t 
 static enum antag_err public_of(struct tpm_key *key, struct ag_keyring_made *made,
                                 struct antag_fault *fault)
 {
-    static const uint8_t exponent[] = {1, 0, 1};
     const TPM2B_PUBLIC_KEY_RSA *n = &key->public.publicArea.unique.rsa;
+    UINT32 e = key->public.publicArea.parameters.rsaDetail.exponent;
+    uint8_t exponent[4];
 
+    e = e == 0 ? 65537 : e;
+    for (int i = 0; i < 4; i++)
+        exponent[i] = (uint8_t)(e >> (24 - 8 * i));
     key->pub = ag_keyform_from_numbers((struct antag_slice){n->buffer, n->size},
                                        (struct antag_slice){exponent, sizeof exponent});
     if (key->pub == NULL)
@@ -404,6 +409,59 @@ static enum antag_err tpm_generate(struct ag_backend *backend, const struct ag_k
         antag_fault_set(fault, err, NULL, "the new key could not be sealed");
     if (err != ANTAG_OK) {
         tpm_forget(&key->base); /* it was nowhere but here, wrapped */
+        return err;
+    }
+    *out = &key->base;
+    return ANTAG_OK;
+}
+
+static enum antag_err import_again(struct tpm *b, struct tpm_key *key, const EVP_PKEY *whole,
+                                   struct antag_fault *fault)
+{
+    enum antag_err err = ANTAG_OK, done = ANTAG_OK;
+    TSS2_RC rc = TSS2_RC_SUCCESS;
+
+    pthread_mutex_lock(&b->lock);
+    for (int tries = 0; tries < 2 && (err = ag_tpm_connect(&b->link, fault)) == ANTAG_OK; tries++) {
+        done = ag_tpm_import(&b->link, whole, key->auth, &key->public, &key->private, &rc);
+        key->parent = b->link.current;
+        if (!ag_tpm_again(&b->link, rc))
+            break;
+    }
+    pthread_mutex_unlock(&b->lock);
+    if (err != ANTAG_OK || done == ANTAG_OK)
+        return err;
+    if (rc == TSS2_RC_SUCCESS)
+        return antag_fault_set(fault, done, NULL, "the key could not be packed for the TPM");
+    if (ag_tpm_code(rc) == TPM2_RC_VALUE || ag_tpm_code(rc) == TPM2_RC_RANGE ||
+        ag_tpm_code(rc) == TPM2_RC_SIZE || ag_tpm_code(rc) == TPM2_RC_KEY_SIZE)
+        return no_such_keys((uint32_t)EVP_PKEY_get_bits(whole), fault);
+    return ag_tpm_failed(fault, "the TPM does not take the key", rc);
+}
+
+static enum antag_err tpm_adopt(struct ag_backend *backend, const struct ag_key_identity *id,
+                                struct antag_slice sealed, struct ag_backend_key **out,
+                                struct ag_keyring_made *made, struct antag_fault *fault)
+{
+    struct tpm *b = (struct tpm *)backend;
+    struct tpm_key *key = key_new(b, id->handle);
+    EVP_PKEY *whole = NULL;
+    enum antag_err err;
+
+    if (key == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, "no memory for a key");
+    ag_random(ag_secret_bytes(key->auth), AUTH_LEN);
+    if ((err = ag_keyform_unseal(sealed, b->ring_key, id, &whole)) != ANTAG_OK)
+        antag_fault_set(fault, err, NULL, "the key does not open: %s", antag_err_message(err));
+    if (err == ANTAG_OK && (err = import_again(b, key, whole, fault)) == ANTAG_OK &&
+        (err = public_of(key, made, fault)) == ANTAG_OK &&
+        (err = keep_name(b, &key->parent, fault)) == ANTAG_OK &&
+        (err = self_test(b, key, fault)) == ANTAG_OK &&
+        (err = seal_record(b, key, id, made)) != ANTAG_OK)
+        antag_fault_set(fault, err, NULL, "the key could not be sealed");
+    EVP_PKEY_free(whole);
+    if (err != ANTAG_OK) {
+        tpm_forget(&key->base);
         return err;
     }
     *out = &key->base;
@@ -498,6 +556,7 @@ const struct ag_backend_ops ag_backend_tpm = {
     .sign = tpm_sign,
     .load = tpm_load,
     .generate = tpm_generate,
+    .adopt = tpm_adopt,
     .forget = tpm_forget,
     .destroy = tpm_destroy,
     .check = tpm_check,

@@ -45,6 +45,8 @@ static const struct antag_field handle_fields[] = {HANDLE};
 static const struct antag_field permit_fields[] = {HANDLE, USE};
 static const struct antag_field identity_fields[] = {IDENTITY};
 static const struct antag_field generate_fields[] = {IDENTITY, F(bits, UINT, 2048, 4096)};
+static const struct antag_field adopt_fields[] = {
+    IDENTITY, F(sealed, BYTES, AG_SEAL_OVERHEAD + 1, AG_SEALED_KEY_MAX)};
 static const struct antag_field load_fields[] = {
     IDENTITY, F(spki, BYTES, 1, ANTAG_SPKI_MAX),
     F(sealed, BYTES, AG_SEAL_OVERHEAD + 1, AG_SEALED_KEY_MAX), USE};
@@ -61,6 +63,7 @@ static const struct method {
     {"load", SPEC(load_fields)},
     {"load_end", {NULL, 0, sizeof(struct params)}},
     {"generate", SPEC(generate_fields)},
+    {"adopt", SPEC(adopt_fields)},
     {"permit", SPEC(permit_fields)},
     {"stop", SPEC(handle_fields)},
     {"forget", SPEC(handle_fields)},

@@ -7,6 +7,8 @@
  *                      request load_end {} -> {}                 keys not named since begin are forgotten;
  *                                                                the keeper is ready now
  *                      request generate {handle, profile_id, env, version, bits} -> {spki, sealed}
+ *                      request adopt {handle, profile_id, env, version, sealed} -> {spki, sealed}
+ *                         (a key that was imported: sealed as keyform.h has it, and as the backend keeps it)
  *                                                                loaded, with use "none"
  *                      request permit {handle, use} -> {}        use: none | probe | sign
  *                      request stop {handle} -> {}               acts before it answers: no signature

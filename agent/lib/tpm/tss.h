@@ -19,6 +19,8 @@
     R(MU, Tss2_MU_TPM2B_NAME_Unmarshal)                                                            \
     R(MU, Tss2_MU_TPM2B_PUBLIC_Marshal)                                                            \
     R(MU, Tss2_MU_TPM2B_PUBLIC_Unmarshal)                                                          \
+    R(MU, Tss2_MU_TPM2B_SENSITIVE_Marshal)                                                         \
+    R(MU, Tss2_MU_TPMT_PUBLIC_Marshal)                                                             \
     R(MU, Tss2_MU_TPM2B_PRIVATE_Marshal)                                                           \
     R(MU, Tss2_MU_TPM2B_PRIVATE_Unmarshal)                                                         \
     R(ESYS, Esys_Initialize)                                                                       \
