@@ -212,9 +212,10 @@ static enum antag_err refused(struct antag_fault *fault, uint32_t pcrs, TSS2_RC 
     if (ag_tpm_code(rc) != TPM2_RC_POLICY_FAIL && ag_tpm_code(rc) != TPM2_RC_PCR_CHANGED)
         return ag_tpm_failed(fault, "it does not open", rc);
     ag_pcrs_text(pcrs, text);
-    return antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL,
-                           "PCR %s changed since it was made: firmware, its settings or what was booted; " REMEDY,
-                           text);
+    return antag_fault_set(
+        fault, ANTAG_ERR_BACKEND, NULL,
+        "PCR %s changed since it was made: firmware, its settings or what was booted; " REMEDY,
+        text);
 }
 
 enum antag_err ag_sealtpm_unseal(const char *tcti, uint32_t pcrs,

@@ -64,8 +64,8 @@ static enum antag_err look_at_seal(struct ag_steward *st, struct ag_task *op,
         return ANTAG_OK;
     return antag_fault_set(fault, ANTAG_ERR_LAUNCH, "accept_file_seal",
                            "the root key is sealed by a file on this host: whoever copies the disk "
-                           "has the keys. Seal it by a passphrase, or accept that with "
-                           "--accept-file-seal");
+                           "has the keys. Seal it otherwise with `antomctl seal change`, or "
+                           "accept that with --accept-file-seal");
 }
 
 static enum antag_err check_rehearsal(const struct ag_row_profile *sandbox,

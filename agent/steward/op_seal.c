@@ -52,8 +52,8 @@ static enum antag_err note_done(struct ag_steward *st, const struct ag_row_seal 
     enum antag_err err;
 
     if ((err = ag_txn_begin(st, 0, &t, fault)) == ANTAG_OK &&
-        (err = find(st->reg, &row, fault)) == ANTAG_OK && row.pending &&
-        row.at_ms == done->at_ms && strcmp(row.type, done->type) == 0) {
+        (err = find(st->reg, &row, fault)) == ANTAG_OK && row.pending && row.at_ms == done->at_ms &&
+        strcmp(row.type, done->type) == 0) {
         row.pending = false;
         row.bytes_len = 0;
         if ((err = ag_txn_write_quiet(&t, fault)) == ANTAG_OK &&
@@ -230,9 +230,10 @@ static enum antag_err change(struct ag_txn *t, struct ag_task *op, struct antag_
     if (err != ANTAG_OK)
         return err;
     if (op->sealed_len == 0 && ag_any_launched(t->book) && !accepted)
-        return antag_fault_set(fault, ANTAG_ERR_LAUNCH, "accept_file_seal",
-                               "an application is launched, and under a file seal whoever copies the "
-                               "disk has its keys; accept that with --accept-file-seal");
+        return antag_fault_set(
+            fault, ANTAG_ERR_LAUNCH, "accept_file_seal",
+            "an application is launched, and under a file seal whoever copies the "
+            "disk has its keys; accept that with --accept-file-seal");
     (void)antag_slice_copy(p->type.v, row.type, sizeof row.type);
     row.pcrs = op->sealed_len > 0 ? get_number(op->sealed) : 0;
     row.bytes_len = op->sealed_len > 0 ? op->sealed_len - 4 : 0;
@@ -259,10 +260,11 @@ enum antag_err ag_op_seal_change(struct ag_steward *st, struct ag_task *op, stru
         return err;
     if ((err = ag_seal_apply(st, fault)) != ANTAG_OK) {
         snprintf(text, sizeof text, "%s", antag_fault_text(fault));
-        return antag_fault_set(fault, err, NULL,
-                               "the change is recorded, but root.seal could not be replaced: %s; the "
-                               "old one goes on opening, and it is tried again every %d s",
-                               text, AGAIN_MS / 1000);
+        return antag_fault_set(
+            fault, err, NULL,
+            "the change is recorded, but root.seal could not be replaced: %s; the "
+            "old one goes on opening, and it is tried again every %d s",
+            text, AGAIN_MS / 1000);
     }
     return ag_op_seal_show(st, op, w, fault);
 }

@@ -24,12 +24,13 @@ struct ag_task {
     size_t file_count;
     int files[AG_OP_FILES_MAX]; /* memory files; closed with the operation */
     /* between the parts of an operation (deeds.h) */
-    uint64_t era;                 /* of the registry, in which it was prepared; 0: any */
-    uint64_t row_id;              /* of the row it is about */
-    struct ag_keyring_made *made; /* a public key that was read; freed with the operation */
-    struct ag_secret *secret;     /* that was passed; freed with the operation */
+    uint64_t era;                   /* of the registry, in which it was prepared; 0: any */
+    uint64_t row_id;                /* of the row it is about */
+    struct ag_keyring_made *made;   /* a public key that was read; freed with the operation */
+    struct ag_secret *secret;       /* that was passed; freed with the operation */
     char was[AG_SEAL_NAME_MAX + 1]; /* type of the seal before */
-    size_t sealed_len; /* of a token that was passed, sealed at once; of a seal that was made, behind its PCRs */
+    size_t
+        sealed_len; /* of a token that was passed, sealed at once; of a seal that was made, behind its PCRs */
     uint8_t sealed[AG_OP_SEALED_MAX];
     struct ag_change_run
         *run;        /* the approved change it runs for (changes.h); NULL: it is asked for now */

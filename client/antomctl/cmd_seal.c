@@ -133,11 +133,11 @@ static const char *opening(const char *type, bool opens)
 void ctl_render_seal(struct ctl *c, const json_t *seal)
 {
     static const struct ctl_column columns[] = {
-        {"seal", "type", CTL_AS_TEXT},     {"PCRs", "pcrs", CTL_AS_TEXT},
-        {"file", "path", CTL_AS_TEXT},     {"opens", "opens_how", CTL_AS_TEXT},
-        {"why not", "why", CTL_AS_TEXT},   {"changed", "since_ms", CTL_AS_TIME},
-        {"by uid", "uid", CTL_AS_INT},     {"replaced", "replaced", CTL_AS_TEXT},
-        {"opened by", "by", CTL_AS_TEXT},  {NULL, NULL, CTL_AS_TEXT},
+        {"seal", "type", CTL_AS_TEXT},    {"PCRs", "pcrs", CTL_AS_TEXT},
+        {"file", "path", CTL_AS_TEXT},    {"opens", "opens_how", CTL_AS_TEXT},
+        {"why not", "why", CTL_AS_TEXT},  {"changed", "since_ms", CTL_AS_TIME},
+        {"by uid", "uid", CTL_AS_INT},    {"replaced", "replaced", CTL_AS_TEXT},
+        {"opened by", "by", CTL_AS_TEXT}, {NULL, NULL, CTL_AS_TEXT},
     };
     const char *type = ctl_json_text(seal, "type");
     bool opens = json_is_true(json_object_get(seal, "opens"));

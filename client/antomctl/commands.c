@@ -120,9 +120,9 @@ const struct ctl_command ctl_commands[] = {
         .run = ctl_run_init,
         .render = ctl_render_init,
         .help = "Make the home of a new agent: configuration, root key, registry",
-        .notes =
-            "An agent.conf that is there stays, and says how a TPM is reached ([seal] tcti). A tpm\n"
-            "seal asks for a recovery passphrase, for the day the TPM or its PCRs are others.",
+        .notes = "An agent.conf that is there stays, and says how a TPM is reached ([seal] tcti). "
+                 "A tpm\n"
+                 "seal asks for a recovery passphrase, for the day the TPM or its PCRs are others.",
         .example = "--home /srv/antom init --seal file",
     },
     {
@@ -196,8 +196,8 @@ const struct ctl_command ctl_commands[] = {
     },
     {
         .words = "seal change",
-        .positionals = ARGS({"TYPE", NULL, CTL_TEXT, true, "type",
-                             "file, passphrase, credential or tpm"}),
+        .positionals =
+            ARGS({"TYPE", NULL, CTL_TEXT, true, "type", "file, passphrase, credential or tpm"}),
         .options = ARGS({"--pcrs", "LIST", CTL_TEXT, false, "pcrs",
                          "tpm: PCRs that must not change, of the SHA-256 bank (7: Secure Boot)"},
                         {"--passphrase-file", "PATH", CTL_TEXT, false, NULL,
@@ -210,10 +210,12 @@ const struct ctl_command ctl_commands[] = {
         .run = ctl_run_seal_change,
         .render = ctl_render_seal,
         .help = "Seal the root key by something else; once an application is launched, by approval",
-        .notes =
-            "Nothing is encrypted anew. Copies of the old root.seal (in backups) still open as before.\n"
-            "credential: the unit needs LoadCredentialEncrypted=antom-agent.seal:FILE with at least\n"
-            "32 random bytes. tpm: the machine must be as it was; [seal] tcti says how it is reached.",
+        .notes = "Nothing is encrypted anew. Copies of the old root.seal (in backups) still open "
+                 "as before.\n"
+                 "credential: the unit needs LoadCredentialEncrypted=antom-agent.seal:FILE with at "
+                 "least\n"
+                 "32 random bytes. tpm: the machine must be as it was; [seal] tcti says how it is "
+                 "reached.",
         .example = "seal change tpm --pcrs 7",
     },
     {

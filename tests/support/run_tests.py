@@ -24,12 +24,15 @@ TOPICS = {
     "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
                                 "test_onboard.py", "test_readme.py"],
                 "faults": ["test_change_crashes.py"]},
-    "keyrings": {"integration": ["test_keyring_rules.py", "test_keyrings.py", "test_tpm.py"]},
+    "keyrings": {"integration": ["test_keyring_rules.py", "test_keyrings.py", "test_tpm.py", "test_tpm_faults.py",
+                                 "test_seals.py"],
+                 "faults": ["test_generate_crashes.py"]},
     "rotation": {"integration": ["test_rotation.py", "test_switch.py", "test_readme.py"],
                  "faults": ["test_rotation_crashes.py"]},
 }
 JOBS = os.cpu_count() or 2  # of tests that wait for agents one more
-ONCE = ["test_change_crashes.py", "test_rotation_crashes.py", "test_quickstart.py", "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
+ONCE = ["test_change_crashes.py", "test_generate_crashes.py", "test_rotation_crashes.py", "test_quickstart.py",
+        "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
 # where one thing is done after the other: nothing for a race to be found in
 SEQUENTIAL = ["test_apps.py", "test_audit.py", "test_cli.py", "test_explain.py", "test_home.py", "test_import.py",
               "test_keys.py", "test_library.py", "test_onboard.py", "test_readme.py", "test_vectors.py"]

@@ -288,7 +288,8 @@ struct ag_row_seal {
     bool pending;  /* root.seal is not yet replaced by it */
     uint32_t uid;  /* who asked for it */
     int64_t at_ms;
-    size_t bytes_len; /* of the seal while it is pending; of `file`, which would be the root key in clear, 0 */
+    size_t
+        bytes_len; /* of the seal while it is pending; of `file`, which would be the root key in clear, 0 */
     uint8_t bytes[AG_SEAL_BYTES_MAX];
 };
 
