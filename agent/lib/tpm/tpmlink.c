@@ -6,7 +6,10 @@
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 
-#define TRY_AGAIN_MS 500 /* after a TPM that was not there */
+/* the first handle of each kind (TPM 2.0 library, part 2, 7.2); the headers shift an int for them */
+#define TRANSIENT_FIRST UINT32_C(0x80000000)
+#define SESSION_FIRST   UINT32_C(0x02000000)
+#define TRY_AGAIN_MS    500 /* after a TPM that was not there */
 
 /* ---- what a TPM answers */
 
@@ -200,8 +203,8 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
     if ((rc = ag_tss.Esys_Initialize(&b->esys, b->transport, NULL)) != TSS2_RC_SUCCESS)
         return ag_tpm_failed(fault, "the TPM's stack does not start", rc);
     if (b->leftovers) {
-        flush_all(b, TPM2_TRANSIENT_FIRST);
-        flush_all(b, TPM2_LOADED_SESSION_FIRST);
+        flush_all(b, TRANSIENT_FIRST);
+        flush_all(b, SESSION_FIRST);
         b->leftovers = false;
     }
     rc = make_primary(b);
@@ -210,7 +213,7 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
         rc = make_primary(b);
     }
     if (is_full(rc)) {
-        flush_all(b, TPM2_TRANSIENT_FIRST);
+        flush_all(b, TRANSIENT_FIRST);
         rc = make_primary(b);
     }
     if (rc != TSS2_RC_SUCCESS)
@@ -219,7 +222,7 @@ static enum antag_err connect_anew(struct ag_tpm_link *b, struct antag_fault *fa
         return err;
     rc = start_session(b);
     if (is_full(rc)) {
-        flush_all(b, TPM2_LOADED_SESSION_FIRST);
+        flush_all(b, SESSION_FIRST);
         rc = start_session(b);
     }
     return rc == TSS2_RC_SUCCESS ? ANTAG_OK : ag_tpm_failed(fault, "the TPM opens no session", rc);
