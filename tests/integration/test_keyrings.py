@@ -257,6 +257,38 @@ def test_a_keyring_that_fails(impatient, token):
     assert ring(impatient)["state"] == "ready"
 
 
+@pytest.mark.parametrize("fault, says", [
+    ("nomech", "does not sign with CKM_RSA_PKCS"), ("pinlocked", "PIN is locked"), ("finaltry", "one more wrong PIN"),
+    ("nopin", "no PIN yet"), ("noslot", "no token fits"),
+])
+def test_doctor_names_the_cause(faulty, token, fault, says):
+    """Of a token that cannot be used from the start; others sign, and it is over when the cause is."""
+    token.fault(fault)
+    faulty.stop()
+    faulty.start()
+    assert refusal(faulty, SANDBOX).name == "BACKEND"
+    assert says in faulty.doctor()["keyring_hsm1"]["message"]
+    sign(faulty, "beside/sandbox")
+    token.fault()
+    wait_until("it signs again", lambda: try_to_sign(faulty), 5)
+    assert "keyring_hsm1" not in faulty.doctor()
+
+
+@pytest.mark.parametrize("fault", ["sessions", "maker"])
+def test_fewer_sessions_than_threads(token, fault):
+    """A token that has no more, and a module that is known not to bear them: threads take turns, and nothing fails."""
+    token.fault(fault)
+    with Agent(conf=token.conf(module=BIN / "antag-faultp11.so", threads=4)) as a:
+        a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
+        a.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+        with Client(a.agent_sock, timeout=60) as c:
+            waiting = [c.send("sign_request", profile=SANDBOX, method="POST", uri=PAY, body=b"{}") for _ in range(100)]
+            assert {c.recv_message()[2] is None for _ in waiting} == {True}
+        judged(a, SANDBOX, CLIENT_ID)
+        assert ("token.quirk" in a.log_text() and "one thing after the other" in a.log_text()) == (fault == "maker")
+        assert ring(a)["failed"] == 0
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_crash_while_a_key_is_made(faulty, token, whole):
     """The keeper, or the whole agent, ends when the token has made the key and nobody knows it yet: it does not stay."""

@@ -1,6 +1,7 @@
-/* faultp11: a PKCS#11 module with faults: SoftHSM's, but for C_Sign, which does what a file beside softhsm2.conf named
- * "fault" says: error, wrong (a bit is flipped), garbage, crash, slow (as a real TPM), or hang (until the file is gone); and C_GenerateKeyPair,
- * which crashes behind its work when that says unborn. */
+/* faultp11: a PKCS#11 module with faults: SoftHSM's, but for what a file beside softhsm2.conf named "fault" says. Of C_Sign: error,
+ * wrong (a bit is flipped), garbage, crash, slow (as a real TPM), or hang (until the file is gone). Of C_GenerateKeyPair: unborn, it
+ * crashes behind its work. Of what the token is: nomech, pinlocked, finaltry, nopin, noslot,
+ * sessions, maker. */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <stdio.h>
@@ -90,6 +91,69 @@ static CK_RV fault_generate(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanis
     return rv;
 }
 
+/* ---- what the token is */
+
+static CK_RV fault_mechanism(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR out)
+{
+    char fault[16];
+
+    read_fault(fault);
+    return strcmp(fault, "nomech") == 0 ? CKR_MECHANISM_INVALID
+                                        : real->C_GetMechanismInfo(slot, type, out);
+}
+
+static CK_RV fault_token(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR out)
+{
+    CK_RV rv = real->C_GetTokenInfo(slot, out);
+    char fault[16];
+
+    read_fault(fault);
+    if (rv == CKR_OK && strcmp(fault, "pinlocked") == 0)
+        out->flags |= CKF_USER_PIN_LOCKED;
+    if (rv == CKR_OK && strcmp(fault, "finaltry") == 0)
+        out->flags |= CKF_USER_PIN_FINAL_TRY;
+    if (rv == CKR_OK && strcmp(fault, "nopin") == 0)
+        out->flags &= ~(CK_FLAGS)CKF_USER_PIN_INITIALIZED;
+    return rv;
+}
+
+/* "sessions" lets two be open; "maker" says that it is a card's. */
+static CK_RV fault_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR app, CK_NOTIFY notify,
+                           CK_SESSION_HANDLE_PTR out)
+{
+    CK_TOKEN_INFO info;
+    char fault[16];
+
+    read_fault(fault);
+    if (strcmp(fault, "sessions") == 0 && real->C_GetTokenInfo(slot, &info) == CKR_OK &&
+        info.ulSessionCount != CK_UNAVAILABLE_INFORMATION && info.ulSessionCount >= 2)
+        return CKR_SESSION_COUNT;
+    return real->C_OpenSession(slot, flags, app, notify, out);
+}
+
+static CK_RV fault_info(CK_INFO_PTR out)
+{
+    static const char maker[] = "OpenSC Project                  ";
+    CK_RV rv = real->C_GetInfo(out);
+    char fault[16];
+
+    read_fault(fault);
+    if (rv == CKR_OK && strcmp(fault, "maker") == 0)
+        memcpy(out->manufacturerID, maker, sizeof out->manufacturerID);
+    return rv;
+}
+
+static CK_RV fault_slots(CK_BBOOL present, CK_SLOT_ID_PTR out, CK_ULONG_PTR count)
+{
+    char fault[16];
+
+    read_fault(fault);
+    if (strcmp(fault, "noslot") != 0)
+        return real->C_GetSlotList(present, out, count);
+    *count = 0;
+    return CKR_OK;
+}
+
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR out)
 {
     void *lib = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
@@ -105,6 +169,11 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_
     list = *real;
     list.C_Sign = fault_sign;
     list.C_GenerateKeyPair = fault_generate;
+    list.C_GetMechanismInfo = fault_mechanism;
+    list.C_GetTokenInfo = fault_token;
+    list.C_GetSlotList = fault_slots;
+    list.C_OpenSession = fault_session;
+    list.C_GetInfo = fault_info;
     *out = &list;
     return CKR_OK;
 }

@@ -21,6 +21,7 @@
 #include <sodium.h>
 
 #include "agent/keeper/backend/p11kit.h"
+#include "agent/keeper/backend/p11quirks.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/lib/secretfile.h"
@@ -32,6 +33,11 @@
 #define EXPONENT_MAX 8
 #define DIGEST_INFO  51 /* DigestInfo of a SHA-256 */
 #define LABEL        "antom-agent"
+
+struct p11_session {
+    CK_SESSION_HANDLE handle;
+    pthread_mutex_t lock; /* does one thing at a time */
+};
 
 struct p11 {
     struct ag_backend base;
@@ -47,8 +53,8 @@ struct p11 {
     bool pin_refused;
     char why[ANTAG_FAULT_TEXT_MAX + 1]; /* why there are none */
     CK_SLOT_ID slot;
-    CK_SESSION_HANDLE *sessions; /* workers, and one more */
-    pthread_mutex_t spare;       /* of the last session */
+    struct p11_session *sessions; /* room for one a worker, and one more */
+    size_t session_count;         /* that are open; workers share them when there are fewer */
 };
 
 struct p11_key {
@@ -227,7 +233,7 @@ static enum antag_err log_in(struct p11 *b, struct antag_fault *fault)
 
     if (err != ANTAG_OK)
         return err;
-    rv = b->f->C_Login(b->sessions[0], CKU_USER, ag_secret_bytes(pin), ag_secret_len(pin));
+    rv = b->f->C_Login(b->sessions[0].handle, CKU_USER, ag_secret_bytes(pin), ag_secret_len(pin));
     ag_secret_free(pin);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return ANTAG_OK;
@@ -239,6 +245,28 @@ static enum antag_err log_in(struct p11 *b, struct antag_fault *fault)
                   rv);
 }
 
+/* One a worker and one for all else, as far as token and module let them be used at the same time. */
+static size_t most_sessions(const struct p11 *b, const CK_TOKEN_INFO *token)
+{
+    size_t most = b->workers + 1;
+    CK_INFO info;
+
+    if (b->f->C_GetInfo(&info) == CKR_OK) {
+        const struct ag_p11quirks *q = ag_p11quirks_of(&info);
+
+        if (q->sessions < most) {
+            ag_log(AG_LOG_INFO, "token.quirk", AG_F_TEXT("keyring", b->conf.name),
+                   AG_F_UINT("sessions", q->sessions), AG_F_TEXT("why", q->why));
+            most = q->sessions;
+        }
+    }
+    if (token->ulMaxRwSessionCount != CK_EFFECTIVELY_INFINITE &&
+        token->ulMaxRwSessionCount != CK_UNAVAILABLE_INFORMATION &&
+        token->ulMaxRwSessionCount < most)
+        most = token->ulMaxRwSessionCount;
+    return most;
+}
+
 static enum antag_err open_sessions(struct p11 *b, struct antag_fault *fault)
 {
     CK_TOKEN_INFO info = {.flags = 0};
@@ -248,12 +276,16 @@ static enum antag_err open_sessions(struct p11 *b, struct antag_fault *fault)
         (err = check_token(b, &info, fault)) != ANTAG_OK)
         return err;
     (void)b->f->C_CloseAllSessions(b->slot);
-    for (size_t i = 0; i <= b->workers; i++) {
+    b->session_count = 0;
+    for (size_t i = 0, most = most_sessions(b, &info); i < most; i++) {
         CK_RV rv = b->f->C_OpenSession(b->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
-                                       &b->sessions[i]);
+                                       &b->sessions[i].handle);
 
+        if (rv == CKR_SESSION_COUNT && i > 0)
+            break; /* others have the rest */
         if (rv != CKR_OK)
             return failed(fault, "the token opens no session", rv);
+        b->session_count++;
     }
     return (info.flags & CKF_LOGIN_REQUIRED) != 0 ? log_in(b, fault) : ANTAG_OK;
 }
@@ -422,7 +454,15 @@ static enum antag_err sign_once(struct p11 *b, size_t worker, struct p11_key *ke
 
         pthread_rwlock_rdlock(&b->lock);
         generation = atomic_load(&b->generation);
-        rv = sign_in(b, b->sessions[worker], key, digest, sig, sig_len);
+        if (generation == 0) {
+            rv = CKR_SESSION_CLOSED;
+        } else {
+            struct p11_session *s = &b->sessions[worker % b->session_count];
+
+            pthread_mutex_lock(&s->lock);
+            rv = sign_in(b, s->handle, key, digest, sig, sig_len);
+            pthread_mutex_unlock(&s->lock);
+        }
         pthread_rwlock_unlock(&b->lock);
         if (!is_lost(rv))
             break;
@@ -483,7 +523,7 @@ static struct p11_key *key_new(struct p11 *b, uint64_t handle)
     return key;
 }
 
-/* A signature over a text that can never be an Antom string, on the spare session. */
+/* A signature over a text that can never be an Antom string, on the last session. */
 static enum antag_err self_test(struct p11 *b, struct p11_key *key, struct antag_fault *fault)
 {
     uint8_t digest[32], sig[ANTAG_SIG_MAX];
@@ -491,9 +531,7 @@ static enum antag_err self_test(struct p11 *b, struct p11_key *key, struct antag
     enum antag_err err;
 
     ag_keyform_self_test_digest(digest);
-    pthread_mutex_lock(&b->spare);
     err = sign_once(b, b->workers, key, digest, sig, &len, fault);
-    pthread_mutex_unlock(&b->spare);
     ag_secret_wipe(sig, sizeof sig);
     return err;
 }
@@ -532,7 +570,7 @@ static CK_RV destroy_class(struct p11 *b, CK_SESSION_HANDLE s, CK_OBJECT_CLASS c
     return rv;
 }
 
-/* Runs `work` on the spare session, once more when the token was lost. */
+/* Runs `work` on the last session, once more when the token was lost. */
 struct spare_work {
     uint8_t id[ID_LEN];
     uint32_t bits;
@@ -546,19 +584,25 @@ static enum antag_err on_spare(struct p11 *b, const char *what, struct spare_wor
     CK_RV rv = CKR_OK;
     enum antag_err err = ANTAG_OK;
 
-    pthread_mutex_lock(&b->spare);
     for (int tries = 0; tries < 2 && err == ANTAG_OK; tries++) {
         uint64_t generation;
 
         pthread_rwlock_rdlock(&b->lock);
         generation = atomic_load(&b->generation);
-        rv = generation == 0 ? CKR_SESSION_CLOSED : run(b, b->sessions[b->workers], work);
+        if (generation == 0) {
+            rv = CKR_SESSION_CLOSED;
+        } else {
+            struct p11_session *s = &b->sessions[b->workers % b->session_count];
+
+            pthread_mutex_lock(&s->lock);
+            rv = run(b, s->handle, work);
+            pthread_mutex_unlock(&s->lock);
+        }
         pthread_rwlock_unlock(&b->lock);
         if (!is_lost(rv))
             break;
         err = need_sessions(b, generation, fault);
     }
-    pthread_mutex_unlock(&b->spare);
     return err != ANTAG_OK ? err : rv == CKR_OK ? ANTAG_OK : failed(fault, what, rv);
 }
 
@@ -679,7 +723,7 @@ static void p11_close(struct ag_backend *backend)
         return;
     if (b->f != NULL) {
         if (atomic_load(&b->generation) != 0) {
-            (void)b->f->C_Logout(b->sessions[0]);
+            (void)b->f->C_Logout(b->sessions[0].handle);
             (void)b->f->C_CloseAllSessions(b->slot);
         }
         (void)ag_p11kit.module_finalize(b->f);
@@ -688,7 +732,8 @@ static void p11_close(struct ag_backend *backend)
     if (b->uri != NULL)
         ag_p11kit.uri_free(b->uri);
     pthread_rwlock_destroy(&b->lock);
-    pthread_mutex_destroy(&b->spare);
+    for (size_t i = 0; b->sessions != NULL && i <= b->workers; i++)
+        pthread_mutex_destroy(&b->sessions[i].lock);
     free(b->sessions);
     free(b);
 }
@@ -707,11 +752,12 @@ static enum antag_err p11_open(const struct ag_conf_keyring *conf, const struct 
     b->ring_key = ring_key;
     b->workers = workers;
     pthread_rwlock_init(&b->lock, NULL);
-    pthread_mutex_init(&b->spare, NULL);
     if ((b->sessions = calloc(workers + 1, sizeof *b->sessions)) == NULL) {
         p11_close(&b->base);
         return ANTAG_ERR_NO_MEMORY;
     }
+    for (size_t i = 0; i <= workers; i++)
+        pthread_mutex_init(&b->sessions[i].lock, NULL);
     (void)!need_sessions(b, 0, &why); /* a module or token that is not there yet may come */
     *out = &b->base;
     return ANTAG_OK;
