@@ -21,6 +21,7 @@ enum task { TASK_NONE, TASK_SEAL_CREATE, TASK_SEAL_OPEN, TASK_IMPORT, TASK_SEAL 
 struct opener {
     struct ag_role *role;
     struct ag_secret *ring_key;
+    char type[AG_SEAL_TYPE_MAX]; /* of the seal that is to be opened; "": not known */
     enum task task;
     struct ag_chan *steward;
     bool asked; /* the steward's request has come */
@@ -99,6 +100,15 @@ static void send_event(struct opener *o, struct antag_writer *w)
     antag_writer_fini(w);
 }
 
+/* Of the seal, as far as is known: what a thread is about is that thread's. */
+static void write_type(const struct opener *o, struct antag_writer *w)
+{
+    const char *type = o->working ? o->type : o->job.info.type;
+
+    if (type[0] != '\0')
+        antag_w_kv_str(w, "type", type);
+}
+
 static void tell_done(struct opener *o)
 {
     struct antag_writer w;
@@ -106,9 +116,8 @@ static void tell_done(struct opener *o)
     antag_writer_init(&w, 256);
     antag_m_event(&w, "done");
     antag_w_map(&w);
-    if (o->job.info.type[0] != '\0')
-        antag_w_kv_str(&w, "type", o->job.info.type);
-    if (o->job.info.by_recovery)
+    write_type(o, &w);
+    if (!o->working && o->job.info.by_recovery)
         antag_w_kv_bool(&w, "recovery", true);
     antag_w_end(&w);
     antag_m_close(&w);
@@ -130,8 +139,7 @@ static void tell_failed(struct opener *o, const struct antag_fault *f)
     antag_w_kv_str(&w, "message", antag_fault_text(f));
     if (f->field[0] != '\0')
         antag_w_kv_str(&w, "field", f->field);
-    if (o->job.info.type[0] != '\0')
-        antag_w_kv_str(&w, "type", o->job.info.type);
+    write_type(o, &w);
     antag_w_end(&w);
     antag_m_close(&w);
     send_event(o, &w);
@@ -421,6 +429,8 @@ static void on_task(struct ag_role *r, const char *task, const char *type, struc
     snprintf(o->job.sealing.type, sizeof o->job.sealing.type, "%s",
              type[0] != '\0' ? type : "file");
     o->job.sealing.pcrs = AG_PCRS_DEFAULT;
+    if (!create)
+        ag_seal_peek(o->job.path, o->type);
     start_work(o, create ? ag_job_seal_create : ag_job_seal_open);
 }
 

@@ -508,19 +508,39 @@ static enum antag_err pack_old_recovery(msgpack_packer *pk, const struct ag_seal
     return err;
 }
 
-uint32_t ag_seal_pcrs(const struct ag_secret *bytes)
+/* What can be read of it without opening it; false: it is damaged. */
+static bool look_into(const struct ag_secret *bytes, struct ag_seal_info *info)
 {
-    struct ag_seal_info info = {.pcrs = 0};
-    struct reading r = {.name = "the seal", .bytes = ag_secret_slice(bytes), .info = &info};
+    struct reading r = {.name = "the seal", .bytes = ag_secret_slice(bytes), .info = info};
     struct antag_fault fault;
     msgpack_zone zone;
-    bool is_tpm;
+    bool good;
 
+    memset(info, 0, sizeof *info);
     if (!msgpack_zone_init(&zone, 1024))
-        return AG_PCRS_DEFAULT;
-    is_tpm = read_map(&r, &zone, &fault) == ANTAG_OK && r.type == TPM;
+        return false;
+    good = read_map(&r, &zone, &fault) == ANTAG_OK;
     msgpack_zone_destroy(&zone);
-    return is_tpm ? info.pcrs : AG_PCRS_DEFAULT;
+    return good;
+}
+
+uint32_t ag_seal_pcrs(const struct ag_secret *bytes)
+{
+    struct ag_seal_info info;
+
+    return look_into(bytes, &info) && info.pcrs != 0 ? info.pcrs : AG_PCRS_DEFAULT;
+}
+
+void ag_seal_peek(const char *path, char type[AG_SEAL_TYPE_MAX])
+{
+    struct ag_secret *bytes = NULL;
+    struct ag_seal_info info;
+    struct antag_fault fault;
+
+    type[0] = '\0';
+    if (ag_sealfile_read(path, &bytes, &fault) == ANTAG_OK && look_into(bytes, &info))
+        memcpy(type, info.type, AG_SEAL_TYPE_MAX);
+    ag_secret_free(bytes);
 }
 
 static enum antag_err pack_new_recovery(msgpack_packer *pk, const struct ag_seal_by *by,

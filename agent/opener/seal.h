@@ -80,6 +80,8 @@ ANTAG_MUST_CHECK enum antag_err ag_seal_open_file(const char *path, const struct
                                                   struct ag_seal_info *info,
                                                   struct antag_fault *fault);
 
+/* The type of the seal in that file; "": it cannot be read. Opens nothing. */
+void ag_seal_peek(const char *path, char type[AG_SEAL_TYPE_MAX]);
 /* PCRs of a tpm seal; those that are usual, of anything else. */
 uint32_t ag_seal_pcrs(const struct ag_secret *bytes);
 

@@ -176,6 +176,12 @@ static enum antag_err load_module(struct p11 *b, struct antag_fault *fault)
 
 /* ---- opening: the lock is held for writing */
 
+/* Workers that sign: all but the prober, one more than there are to be sessions (ring.c). */
+static size_t signers(const struct p11 *b)
+{
+    return b->workers - 1;
+}
+
 /* The one token that fits. */
 static enum antag_err find_token(struct p11 *b, CK_TOKEN_INFO *info, struct antag_fault *fault)
 {
@@ -245,10 +251,19 @@ static enum antag_err log_in(struct p11 *b, struct antag_fault *fault)
                   rv);
 }
 
-/* One a worker and one for all else, as far as token and module let them be used at the same time. */
+/* The session of one who works: those who sign share all but the last, which is everybody else's. */
+static struct p11_session *session_of(struct p11 *b, size_t worker)
+{
+    size_t signing = b->session_count > 1 ? b->session_count - 1 : 1;
+
+    return &b->sessions[worker < signers(b) ? worker % signing : b->session_count - 1];
+}
+
+/* As many that sign as are configured and one for all else, as far as token and module let them be used at the same
+ * time. */
 static size_t most_sessions(const struct p11 *b, const CK_TOKEN_INFO *token)
 {
-    size_t most = b->workers + 1;
+    size_t most = (signers(b) > 1 ? signers(b) - 1 : 1) + 1;
     CK_INFO info;
 
     if (b->f->C_GetInfo(&info) == CKR_OK) {
@@ -457,7 +472,7 @@ static enum antag_err sign_once(struct p11 *b, size_t worker, struct p11_key *ke
         if (generation == 0) {
             rv = CKR_SESSION_CLOSED;
         } else {
-            struct p11_session *s = &b->sessions[worker % b->session_count];
+            struct p11_session *s = session_of(b, worker);
 
             pthread_mutex_lock(&s->lock);
             rv = sign_in(b, s->handle, key, digest, sig, sig_len);
@@ -592,7 +607,7 @@ static enum antag_err on_spare(struct p11 *b, const char *what, struct spare_wor
         if (generation == 0) {
             rv = CKR_SESSION_CLOSED;
         } else {
-            struct p11_session *s = &b->sessions[b->workers % b->session_count];
+            struct p11_session *s = session_of(b, b->workers);
 
             pthread_mutex_lock(&s->lock);
             rv = run(b, s->handle, work);
