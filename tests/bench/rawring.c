@@ -71,17 +71,22 @@ static CK_RV find_slot(const char *label, CK_SLOT_ID *out)
     return rv != CKR_OK ? rv : CKR_TOKEN_NOT_PRESENT;
 }
 
+/* In the token, as the agent's are: SoftHSM looks at its file for each use of one. */
 static CK_RV make_key(CK_SESSION_HANDLE session)
 {
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_ULONG bits = 2048;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE public[] = {{CKA_MODULUS_BITS, &bits, sizeof bits},
-                             {CKA_VERIFY, &yes, sizeof yes}};
-    CK_ATTRIBUTE private[] = {{CKA_SIGN, &yes, sizeof yes}, {CKA_SENSITIVE, &yes, sizeof yes}};
+                             {CKA_VERIFY, &yes, sizeof yes},
+                             {CKA_TOKEN, &yes, sizeof yes}};
+    CK_ATTRIBUTE private[] = {{CKA_SIGN, &yes, sizeof yes},
+                              {CKA_SENSITIVE, &yes, sizeof yes},
+                              {CKA_TOKEN, &yes, sizeof yes},
+                              {CKA_PRIVATE, &yes, sizeof yes}};
     CK_OBJECT_HANDLE other;
 
-    return p11->C_GenerateKeyPair(session, &mechanism, public, 2, private, 2, &other, &private_key);
+    return p11->C_GenerateKeyPair(session, &mechanism, public, 3, private, 4, &other, &private_key);
 }
 
 static int run_p11(char **a)
