@@ -10,6 +10,8 @@ import pytest
 
 import judge
 from agent_fixture import BIN, SLOW, Agent
+from softhsm import MODULE, PIN, Token
+from swtpm import Tpm
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CLIENT_ID = "SANDBOX_5X00000000000001"
@@ -132,3 +134,26 @@ def test_agent_that_ends(keys):
         assert done.returncode == 1 and "failed" in done.stderr
     finally:
         a.remove()
+
+
+def rawring(*args, **env):
+    return subprocess.run([BIN / "antag-rawring", *map(str, args)], capture_output=True, text=True, timeout=60 * SLOW,
+                          env={**os.environ, **env})
+
+
+def test_raw_devices(tmp_path):
+    """What keyrings are compared with signs, and says so where it cannot."""
+    token, tpm = Token(tmp_path), Tpm(tmp_path)
+    settings = {"SOFTHSM2_CONF": str(token.settings)}
+    try:
+        for done in (rawring("pkcs11", MODULE, token.label, PIN, 2, 200, **settings),
+                     rawring("tpm", f"swtpm:path={tpm.server}", 200)):
+            assert done.returncode == 0 and float(done.stdout) > 1, done.stderr
+        for done, says in ((rawring("pkcs11", MODULE, "another", PIN, 1, 200, **settings), "the token"),
+                           (rawring("pkcs11", MODULE, token.label, "9999", 1, 200, **settings), "the PIN"),
+                           (rawring("tpm", f"swtpm:path={tmp_path}/nowhere", 200), "no TPM answers"),
+                           (rawring("agent", tmp_path / "nowhere", "5X1", 200), "")):
+            assert done.returncode == 1 and not done.stdout and says in done.stderr, done.stderr
+    finally:
+        tpm.kill()
+    assert rawring("pkcs11").returncode == 2
