@@ -107,8 +107,6 @@ enum antag_err ag_ring_open(const struct ag_ring_conf *conf, struct ag_ring **ou
         err = ANTAG_ERR_CONF;
         goto out;
     }
-    if (type == AG_KEYRING_PKCS11 && threads < AG_WORKERS_MAX)
-        threads++; /* while one verifies and records, another has the session (backend/pkcs11.c) */
     ring->prober = threads;
     if ((err = ag_grace_init(&ring->grace, threads + 1)) != ANTAG_OK ||
         (err = ag_keytable_new(&ring->grace, &ring->keys)) != ANTAG_OK ||

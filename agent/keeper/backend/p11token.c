@@ -126,7 +126,7 @@ static enum antag_err load_module(struct ag_p11 *b, struct antag_fault *fault)
 
 /* ---- opening: the lock is held for writing */
 
-/* Workers that sign: all but the prober, one more than there are to be sessions (ring.c). */
+/* Workers that sign: all but the prober. */
 static size_t signers(const struct ag_p11 *b)
 {
     return b->workers - 1;
@@ -214,7 +214,7 @@ struct ag_p11_session *ag_p11_session_of(struct ag_p11 *b, size_t worker)
  * time. */
 static size_t most_sessions(const struct ag_p11 *b, const CK_TOKEN_INFO *token)
 {
-    size_t most = (signers(b) > 1 ? signers(b) - 1 : 1) + 1;
+    size_t most = signers(b) + 1;
     CK_INFO info;
 
     if (b->f->C_GetInfo(&info) == CKR_OK) {
