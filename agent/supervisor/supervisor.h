@@ -16,12 +16,13 @@
       "subkeys of registry, record and tokens, start, peers, unlock, lock, opener, roles")         \
     R(supervisor, front, CONTROL, "subkey of tokens, listening socket, start, peers")              \
     R(supervisor, keeper, CONTROL, "subkeys of the keyring and its record, start, peers")          \
-    R(supervisor, opener, CONTROL, "a task; the root key comes back from an unsealing")            \
+    R(supervisor, opener, CONTROL,                                                                 \
+      "a task, and the root key to seal it anew, or back when it was opened")                      \
     R(steward, front, CHANNEL,                                                                     \
       "snapshot rows, state; acknowledgements, refusals, uses of merchants")                       \
     R(steward, keeper, CHANNEL, "sealed keys, generate, permit, stop; heads of the record")        \
     R(front, keeper, LANES, "handle and digest; signature")                                        \
-    R(steward, opener, TASK, "key to import by descriptor; sealed components")                     \
+    R(steward, opener, TASK, "key or passphrase by descriptor; sealed components, a seal")         \
     R(supervisor, courier, CONTROL, "start, peers")                                                \
     R(steward, courier, CHANNEL, "mails to send; what came of them")
 

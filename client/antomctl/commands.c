@@ -184,6 +184,9 @@ const struct ctl_command ctl_commands[] = {
         .run = ctl_run_unlock,
         .view = &ctl_view_state,
         .help = "Open the root key's seal",
+        .notes = "A tpm seal that does not open by itself opens by its recovery passphrase, which "
+                 "is asked\n"
+                 "for on a terminal, or read with --passphrase-file (- is standard input).",
         .example = "unlock",
     },
     {
