@@ -229,6 +229,11 @@ static enum antag_err change(struct ag_txn *t, struct ag_task *op, struct antag_
     (void)w; /* answered when root.seal is replaced */
     if (err != ANTAG_OK)
         return err;
+    if (t->book->behind != 0)
+        return antag_fault_set(
+            fault, ANTAG_ERR_ROLLED_BACK, NULL,
+            "the registry is older than the record; the seal is not changed before "
+            "`antomctl registry confirm`");
     if (op->sealed_len == 0 && ag_any_launched(t->book) && !accepted)
         return antag_fault_set(
             fault, ANTAG_ERR_LAUNCH, "accept_file_seal",

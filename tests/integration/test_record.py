@@ -248,6 +248,7 @@ def test_rolled_back(agent):
     error = refusal(agent, LIVE)
     assert error.name == "ROLLED_BACK" and error.class_ == "state" and "registry confirm" in error.message
     sign(agent, SANDBOX)
+    assert "registry confirm" in agent.refused("ROLLED_BACK", "seal", "change", "passphrase", input="correct horse")
     doctor = json.loads(agent.ctl_raw("--json", "doctor").stdout)
     assert [c for c in doctor["checks"] if c["check"] == "rolled_back" and not c["ok"]]
     assert {p["profile"]: p["sign"] for p in status["profiles"]} == {LIVE: "ROLLED_BACK", SANDBOX: "ready"}
