@@ -428,8 +428,14 @@ static bool check_token(struct reading *r, const struct ag_conf_keyring *k)
         return refuse_ring(r, k, "module", "module must be set, to an absolute path");
     if (strncmp(k->token, "pkcs11:", 7) != 0)
         return refuse_ring(r, k, "token", "token must be set, to a PKCS#11 URI: pkcs11:token=NAME");
-    if (k->pin_file[0] != '/')
-        return refuse_ring(r, k, "pin_file", "pin_file must be set, to an absolute path");
+    if (k->pin_credential[0] != '\0' && k->pin_file[0] != '\0')
+        return refuse_ring(r, k, "pin_credential", "pin_file or pin_credential is set, not both");
+    if (strchr(k->pin_credential, '/') != NULL)
+        return refuse_ring(r, k, "pin_credential", "pin_credential is a name, without a slash");
+    if (k->pin_credential[0] == '\0' && k->pin_file[0] != '/')
+        return refuse_ring(
+            r, k, "pin_file",
+            "pin_file must be set, to an absolute path, or pin_credential to a name");
     return true;
 }
 
@@ -455,10 +461,13 @@ static bool check_tcti(struct reading *r, const struct ag_conf_keyring *k)
 /* What belongs to a token or TPM is set for one, all of it, and for nothing else. */
 static bool check_ring(struct reading *r, const struct ag_conf_keyring *k)
 {
-    if (k->type != AG_KEYRING_PKCS11 && (k->module[0] != '\0' || k->token[0] != '\0' ||
-                                         k->pin_file[0] != '\0' || k->environment[0] != '\0'))
-        return refuse_ring(r, k, "type",
-                           "module, token, pin_file and environment belong to type = pkcs11");
+    if (k->type != AG_KEYRING_PKCS11 &&
+        (k->module[0] != '\0' || k->token[0] != '\0' || k->pin_file[0] != '\0' ||
+         k->pin_credential[0] != '\0' || k->environment[0] != '\0'))
+        return refuse_ring(
+            r, k, "type",
+            "module, token, pin_file, pin_credential and environment belong to type = "
+            "pkcs11");
     if (k->type != AG_KEYRING_TPM && k->tcti[0] != '\0')
         return refuse_ring(r, k, "type", "tcti belongs to type = tpm");
     if (k->type == AG_KEYRING_SOFT)

@@ -11,6 +11,13 @@ static enum antag_err refuse(const char *path, const char *why, struct antag_fau
     return antag_fault_set(fault, ANTAG_ERR_CONF, NULL, "%s %s", path, why);
 }
 
+bool ag_secret_is_private(const struct stat *st)
+{
+    mode_t others = st->st_mode & 077;
+
+    return others == 0 || (others == 040 && st->st_uid == 0 && st->st_gid == 0);
+}
+
 static enum antag_err check_file(int fd, const char *path, struct antag_fault *fault)
 {
     struct stat st;
@@ -19,7 +26,7 @@ static enum antag_err check_file(int fd, const char *path, struct antag_fault *f
         return refuse(path, "is not a file", fault);
     if (st.st_uid != geteuid() && st.st_uid != 0)
         return refuse(path, "belongs to another user; it must be the agent's or root's", fault);
-    if ((st.st_mode & 077) != 0)
+    if (!ag_secret_is_private(&st))
         return refuse(path, "can be read by others; its mode must be 0600 or 0400", fault);
     return ANTAG_OK;
 }

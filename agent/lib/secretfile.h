@@ -6,6 +6,12 @@
 
 #define AG_SECRET_LINE_MAX 1024
 
+struct stat;
+
+/* Can nobody but its owner and root read it? A group's right to read counts for none where the file is root's, group and all:
+ * the service manager lets the agent in by an ACL, whose mask stands there. */
+bool ag_secret_is_private(const struct stat *st);
+
 /* The first line without its end, terminated besides; not empty, without NUL bytes. *out is the caller's.
  * errors: CONF, with a text that begins with the path and says what is wrong and what is allowed; NO_MEMORY. */
 ANTAG_MUST_CHECK enum antag_err ag_secret_read_line(const char *path, struct ag_secret **out,

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/lib/secretfile.h"
+
 enum antag_err ag_sealcred_read(const char *folder, struct ag_secret **out,
                                 struct antag_fault *fault)
 {
@@ -28,7 +30,7 @@ enum antag_err ag_sealcred_read(const char *folder, struct ag_secret **out,
                                "the credential %s cannot be opened: %s; the unit needs "
                                "LoadCredentialEncrypted=" AG_CREDENTIAL ":FILE",
                                path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 027) != 0) {
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !ag_secret_is_private(&st)) {
         antag_fault_set(fault, ANTAG_ERR_SEAL, NULL,
                         "the credential %s must be a regular file that others cannot read or write "
                         "(0400)",

@@ -16,14 +16,16 @@
 
 extern char **environ;
 
-/* What a role may see of our environment: the settings of sanitizers, which only their builds read; an opener also where
- * the service manager's credentials lie. */
+/* What a role may see of our environment: the settings of sanitizers, which only their builds read; an opener and a keeper
+ * also where the service manager's credentials lie. */
 static char **role_environment(enum ag_role_kind kind)
 {
     static const char *const kept[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=",
                                        "TSAN_OPTIONS=", "CREDENTIALS_DIRECTORY="};
     static char *env[sizeof kept / sizeof *kept + 1];
-    size_t count = sizeof kept / sizeof *kept - (kind == AG_ROLE_opener ? 0 : 1), n = 0;
+    size_t count = sizeof kept / sizeof *kept -
+                   (kind == AG_ROLE_opener || kind == AG_ROLE_keeper ? 0 : 1),
+           n = 0;
 
     for (char **e = environ; *e != NULL; e++)
         for (size_t i = 0; i < count; i++)

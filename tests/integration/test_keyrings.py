@@ -118,6 +118,24 @@ def test_pin_file_that_others_can_read(token):
         wait_until("the log says why", lambda: "mode must be 0600" in a.log_text())
 
 
+def test_pin_of_the_service_manager(token, tmp_path, monkeypatch):
+    """In place of a file; where it is not passed, that is said."""
+    folder = tmp_path / "credentials"
+    folder.mkdir(mode=0o700)
+    token.pin_file.rename(folder / "hsm1.pin")
+    conf = token.conf(pin_credential="hsm1.pin").replace(f"pin_file = {token.pin_file}\n", "")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    with Agent(conf=conf) as a:
+        a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
+        a.ctl("key", "generate", SANDBOX, "--keyring", "hsm1")
+        judged(a, SANDBOX, CLIENT_ID)
+        a.stop()
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+        a.start()
+        assert refusal(a, SANDBOX).name == "BACKEND"
+        assert "LoadCredentialEncrypted=hsm1.pin" in a.doctor()["keyring_hsm1"]["message"]
+
+
 # ---- a module that is broken
 
 

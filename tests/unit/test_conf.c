@@ -136,6 +136,13 @@ static const struct {
      "device:/dev/tpmrm0"},
     {"tpm that is a command", "[keyring x]\ntype = tpm\ntcti = cmd:sh\n",
      "tcti must be set: device:"},
+    {"a PIN twice",
+     "[keyring x]\ntype = pkcs11\nmodule = /m\ntoken = pkcs11:token=t\npin_file = /p\n"
+     "pin_credential = p\n",
+     "not both"},
+    {"a credential that is a path",
+     "[keyring x]\ntype = pkcs11\nmodule = /m\ntoken = pkcs11:token=t\npin_credential = a/p\n",
+     "without a slash"},
     {"tpm with a PIN", "[keyring x]\ntype = tpm\ntcti = tabrmd\npin_file = /p\n",
      "belong to type = pkcs11"},
     {"tcti of soft", "[keyring x]\ntcti = tabrmd\n", "tcti belongs to type = tpm"},

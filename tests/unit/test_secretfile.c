@@ -77,8 +77,16 @@ static void test_files(void)
     for (size_t i = 0; i < ROW_COUNT(rows); i++) {
         s = NULL;
         put("1234\n", 5, rows[i].mode);
+        if (geteuid() == 0) /* of a group that is not root's */
+            CU_ASSERT_EQUAL(chown(path, 0, 10001), 0);
         ROW_ASSERT(rows[i].name, ag_secret_read_line(path, &s, &f) ==
                                      (rows[i].taken ? ANTAG_OK : ANTAG_ERR_CONF));
+        ag_secret_free(s);
+    }
+    if (geteuid() == 0) { /* as the service manager has it */
+        put("1234\n", 5, 0440);
+        CU_ASSERT_EQUAL(chown(path, 0, 0), 0);
+        CU_ASSERT_EQUAL(ag_secret_read_line(path, &s, &f), ANTAG_OK);
         ag_secret_free(s);
     }
     CU_ASSERT_EQUAL(ag_secret_read_line("/tmp", &s, &f), ANTAG_ERR_CONF);

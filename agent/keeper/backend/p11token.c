@@ -9,6 +9,7 @@
 
 #include "agent/keeper/backend/p11quirks.h"
 #include "agent/lib/clock.h"
+#include "agent/lib/home.h"
 #include "agent/lib/log.h"
 #include "agent/lib/secretfile.h"
 
@@ -74,12 +75,23 @@ static enum antag_err check_module(const struct ag_p11 *b, struct antag_fault *f
 static enum antag_err read_pin(const struct ag_p11 *b, struct ag_secret **out,
                                struct antag_fault *fault)
 {
+    bool credential = b->conf.pin_credential[0] != '\0';
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char path[AG_PATH_MAX + sizeof b->conf.pin_credential];
     struct antag_fault why;
 
-    if (ag_secret_read_line(b->conf.pin_file, out, &why) == ANTAG_OK)
+    if (credential && folder == NULL)
+        return antag_fault_set(fault, ANTAG_ERR_BACKEND, "pin_credential",
+                               "[keyring %s] pin_credential: the service manager passed no "
+                               "credentials; the unit needs LoadCredentialEncrypted=%s:FILE",
+                               b->conf.name, b->conf.pin_credential);
+    snprintf(path, sizeof path, "%s%s%s", credential ? folder : b->conf.pin_file,
+             credential ? "/" : "", b->conf.pin_credential);
+    if (ag_secret_read_line(path, out, &why) == ANTAG_OK)
         return ANTAG_OK;
-    return antag_fault_set(fault, ANTAG_ERR_BACKEND, "pin_file", "[keyring %s] pin_file: %s",
-                           b->conf.name, antag_fault_text(&why));
+    return antag_fault_set(fault, ANTAG_ERR_BACKEND, credential ? "pin_credential" : "pin_file",
+                           "[keyring %s] %s: %s", b->conf.name,
+                           credential ? "pin_credential" : "pin_file", antag_fault_text(&why));
 }
 
 /* "NAME=VALUE", which the module reads when it starts. */
