@@ -56,8 +56,6 @@ struct ag_seal_info {
     bool by_recovery; /* it was opened by its recovery passphrase, not by its TPM */
 };
 
-bool ag_seal_is_type(const char *type);
-
 /* A seal of `root`; it has been opened again. *bytes is the caller's.
  * errors: BAD_PARAM (type; a passphrase missing, not wanted or out of form; pcrs), SEAL (TPM, credential), NO_MEMORY. */
 ANTAG_MUST_CHECK enum antag_err ag_seal_make(const struct ag_seal_by *by,
