@@ -1,6 +1,7 @@
 """What is particular to private keys of a TPM 2.0 (swtpm): a TPM that goes, comes, hangs or is another. The rules that all
 keyrings share stand in test_keyring_rules.py."""
 import threading
+import time
 
 import pytest
 
@@ -123,3 +124,28 @@ def test_hangs(keyed, tpm):
     finally:
         tpm.go_on()
     signs_again(keyed)
+
+
+def test_stopped_for_half_a_minute(tpm):
+    """Whoever asks is answered in time, without a deadline of his own; others and the staff notice nothing; then it goes on."""
+    with Agent(conf=tpm.conf(max_wait_ms=int(1000 * SLOW))) as a:
+        a.make_profile("shop", "sandbox", CLIENT_ID, key=False)
+        a.ctl("key", "generate", SANDBOX, "--keyring", "tpm1")
+        a.make_profile("beside", "sandbox")
+        judged(a, SANDBOX, CLIENT_ID)
+        tpm.hang()
+        try:
+            end, answers = time.monotonic() + 30, set()
+            while time.monotonic() < end:
+                begin = time.monotonic()
+                answers.add(refusal(a, SANDBOX).name)
+                assert time.monotonic() - begin < 4 * SLOW
+                begin = time.monotonic()
+                sign(a, "beside/sandbox")
+                assert time.monotonic() - begin < 1 * SLOW
+                a.ctl("profile", "show", SANDBOX)
+            assert answers <= {"BUSY", "BACKEND"}
+        finally:
+            tpm.go_on()
+        wait_until("it signs again", lambda: try_to_sign(a), 5)
+        judged(a, SANDBOX, CLIENT_ID)
