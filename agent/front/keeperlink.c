@@ -190,9 +190,10 @@ static void refuse_rate(struct ag_links *links, struct ag_job *job, uint32_t ret
 
 /* ---- keyrings that are slow, or hang */
 
-static int64_t wait_of(const struct ag_lane *lane)
+/* How long what is here will take. */
+static uint64_t wait_ns(const struct ag_lane *lane)
 {
-    return (int64_t)((lane->sent_count + lane->waiting_count) * lane->each_ns / 1000000);
+    return (lane->sent_count + lane->waiting_count) * lane->each_ns;
 }
 
 static void refuse_long(struct ag_links *links, struct ag_job *job, int64_t wait_ms)
@@ -243,7 +244,7 @@ static void refuse_late(struct ag_links *links, struct ag_job *job)
 static bool is_let_in(struct ag_links *links, struct ag_job *job)
 {
     struct ag_lane *lane = job->lane;
-    int64_t wait_ms = wait_of(lane), retry_ms;
+    int64_t wait_ms = (int64_t)(wait_ns(lane) / 1000000), retry_ms;
 
     switch (ag_laneflow_ask(&lane->flow, (int64_t)uv_now(links->loop), wait_ms, lane->max_wait_ms,
                             &retry_ms)) {
@@ -590,7 +591,7 @@ int64_t ag_links_wait_ms(struct ag_links *links)
 
     TAILQ_FOREACH(lane, &links->lanes, link)
     {
-        uint64_t ns = (lane->sent_count + lane->waiting_count) * lane->each_ns;
+        uint64_t ns = wait_ns(lane);
 
         most = ns > most ? ns : most;
     }

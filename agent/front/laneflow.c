@@ -1,5 +1,7 @@
 #include "agent/front/laneflow.h"
 
+#include "agent/core/backoff.h"
+
 bool ag_laneflow_is_silent(const struct ag_laneflow *f, int64_t now, int64_t max_ms)
 {
     return max_ms != 0 && f->quiet_since != 0 && now - f->quiet_since > max_ms;
@@ -8,6 +10,8 @@ bool ag_laneflow_is_silent(const struct ag_laneflow *f, int64_t now, int64_t max
 enum ag_flow ag_laneflow_ask(struct ag_laneflow *f, int64_t now, int64_t wait_ms, int64_t max_ms,
                              int64_t *retry_ms)
 {
+    bool is_due;
+
     *retry_ms = 0;
     if (!ag_laneflow_is_silent(f, now, max_ms)) {
         if (max_ms == 0 || wait_ms <= max_ms)
@@ -15,16 +19,11 @@ enum ag_flow ag_laneflow_ask(struct ag_laneflow *f, int64_t now, int64_t wait_ms
         *retry_ms = wait_ms;
         return AG_FLOW_LONG;
     }
-    if (f->trial_at != 0 && now >= f->trial_at) {
-        f->again_ms =
-            f->again_ms * 2 < AG_FLOW_AGAIN_MAX_MS ? f->again_ms * 2 : AG_FLOW_AGAIN_MAX_MS;
-        f->trial_at = now + f->again_ms;
+    is_due = f->trial_at != 0 && now >= f->trial_at;
+    if (is_due || f->trial_at == 0)
+        f->trial_at = now + ag_backoff_ms(AG_FLOW_AGAIN_MS, ++f->trials, AG_FLOW_AGAIN_MAX_MS);
+    if (is_due)
         return AG_FLOW_GO;
-    }
-    if (f->trial_at == 0) {
-        f->again_ms = AG_FLOW_AGAIN_MS;
-        f->trial_at = now + f->again_ms;
-    }
     *retry_ms = f->trial_at - now;
     return AG_FLOW_SILENT;
 }

@@ -14,7 +14,7 @@ struct ag_laneflow {
     int64_t
         quiet_since; /* what was sent last while nothing was, or the last answer; 0: nothing is awaited */
     int64_t trial_at; /* the next trial; 0: it is not taken for hanging */
-    int64_t again_ms;
+    uint32_t trials;  /* that there were, and the next */
 };
 
 enum ag_flow {

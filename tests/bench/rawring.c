@@ -140,17 +140,7 @@ static TSS2_RC make_tpm_key(struct ag_tpm_link *l, ESYS_TR *out)
     const TPM2B_DATA outside = {.size = 0};
     const TPML_PCR_SELECTION pcrs = {.count = 0};
     const TPM2B_SENSITIVE_CREATE sensitive = {.size = 0};
-    const TPM2B_PUBLIC template = {
-        .publicArea = {
-            .type = TPM2_ALG_RSA,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
-                                TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT,
-            .parameters.rsaDetail = {
-                .symmetric.algorithm = TPM2_ALG_NULL,
-                .scheme = {.scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256},
-                .keyBits = 2048}}};
+    const TPM2B_PUBLIC template = {.publicArea = ag_tpm_signing_key(2048, AG_TPM_MADE_INSIDE)};
     TPM2B_PRIVATE *private = NULL;
     TPM2B_PUBLIC *public = NULL;
     TSS2_RC rc =

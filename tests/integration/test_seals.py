@@ -7,16 +7,8 @@ import pytest
 from agent_fixture import Agent
 from signing import SANDBOX, sign, wait_until
 from staffing import ALICE, OFFICER, OWN, Office
-from swtpm import Tpm
 
 WORD, RECOVERY = "correct horse", "battery staple"
-
-
-@pytest.fixture
-def tpm(tmp_path):
-    t = Tpm(tmp_path)
-    yield t
-    t.kill()
 
 
 @pytest.fixture

@@ -9,16 +9,8 @@ import judge
 from agent_fixture import SLOW, Agent
 from devices import only_its_own_wait
 from signing import SANDBOX, SANDBOX_PAY, judged, refusal, sign, try_to_sign, wait_until
-from swtpm import Tpm
 
 CLIENT_ID = "SANDBOX_5Xtpm"
-
-
-@pytest.fixture
-def tpm(tmp_path):
-    t = Tpm(tmp_path)
-    yield t
-    t.kill()
 
 
 @pytest.fixture

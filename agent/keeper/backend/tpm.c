@@ -311,18 +311,7 @@ static TSS2_RC create(struct tpm *b, struct tpm_key *key, uint32_t bits)
 {
     const TPM2B_DATA outside = {.size = 0};
     const TPML_PCR_SELECTION pcrs = {.count = 0};
-    const TPM2B_PUBLIC template = {
-        .publicArea = {
-            .type = TPM2_ALG_RSA,
-            .nameAlg = TPM2_ALG_SHA256,
-            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
-                                TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT,
-            .parameters.rsaDetail = {
-                .symmetric.algorithm = TPM2_ALG_NULL,
-                .scheme = {.scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256},
-                .keyBits = (TPMI_RSA_KEY_BITS)bits,
-                .exponent = 0}}}; /* 65537 */
+    const TPM2B_PUBLIC template = {.publicArea = ag_tpm_signing_key(bits, AG_TPM_MADE_INSIDE)};
     TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth.size = AUTH_LEN};
     TPM2B_PRIVATE *private = NULL;
     TPM2B_PUBLIC *public = NULL;
@@ -488,11 +477,7 @@ static enum antag_err check_rsa(struct tpm *b, struct antag_fault *fault)
 {
     const TPMT_PUBLIC_PARMS wanted = {
         .type = TPM2_ALG_RSA,
-        .parameters.rsaDetail = {
-            .symmetric.algorithm = TPM2_ALG_NULL,
-            .scheme = {.scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256},
-            .keyBits = MADE_BITS,
-            .exponent = 0}};
+        .parameters = ag_tpm_signing_key(MADE_BITS, AG_TPM_MADE_INSIDE).parameters};
     TSS2_RC rc =
         ag_tss.Esys_TestParms(b->link.esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &wanted);
 

@@ -17,17 +17,9 @@ static bool public_of(const EVP_PKEY *key, TPM2B_PUBLIC *out)
                 BN_num_bytes(n) <= TPM2_MAX_RSA_KEY_BYTES && BN_num_bits(e) <= 32;
 
     if (good) {
-        *out = (TPM2B_PUBLIC){
-            .publicArea = {.type = TPM2_ALG_RSA,
-                           .nameAlg = TPM2_ALG_SHA256,
-                           .objectAttributes = TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA |
-                                               TPMA_OBJECT_SIGN_ENCRYPT,
-                           .parameters.rsaDetail = {
-                               .symmetric.algorithm = TPM2_ALG_NULL,
-                               .scheme = {.scheme = TPM2_ALG_RSASSA,
-                                          .details.rsassa.hashAlg = TPM2_ALG_SHA256},
-                               .keyBits = (TPMI_RSA_KEY_BITS)BN_num_bits(n),
-                               .exponent = BN_is_word(e, 65537) ? 0 : (UINT32)BN_get_word(e)}}};
+        *out = (TPM2B_PUBLIC){.publicArea = ag_tpm_signing_key((uint32_t)BN_num_bits(n), 0)};
+        if (!BN_is_word(e, 65537))
+            out->publicArea.parameters.rsaDetail.exponent = (UINT32)BN_get_word(e);
         out->publicArea.unique.rsa.size = (UINT16)BN_num_bytes(n);
         (void)BN_bn2bin(n, out->publicArea.unique.rsa.buffer);
     }

@@ -269,6 +269,20 @@ enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag_fault *fault)
 
 /* ---- objects in the TPM */
 
+TPMT_PUBLIC ag_tpm_signing_key(uint32_t bits, TPMA_OBJECT more)
+{
+    return (TPMT_PUBLIC){
+        .type = TPM2_ALG_RSA,
+        .nameAlg = TPM2_ALG_SHA256,
+        .objectAttributes =
+            more | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA | TPMA_OBJECT_SIGN_ENCRYPT,
+        .parameters.rsaDetail = {
+            .symmetric.algorithm = TPM2_ALG_NULL,
+            .scheme = {.scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256},
+            .keyBits = (TPMI_RSA_KEY_BITS)bits,
+            .exponent = 0}}; /* 65537 */
+}
+
 void ag_tpm_unload(struct ag_tpm_link *b, struct ag_tpm_loaded *l)
 {
     (void)ag_tss.Esys_FlushContext(b->esys, l->object);

@@ -63,6 +63,13 @@ ANTAG_MUST_CHECK enum antag_err ag_tpm_check(struct ag_tpm_link *b, struct antag
 bool ag_tpm_again(struct ag_tpm_link *b, TSS2_RC rc);
 void ag_tpm_disconnect(struct ag_tpm_link *b); /* flushes what it loaded */
 
+/* A key that signs by RSASSA with SHA-256, never subject to lockout, exponent 65537. more: attributes beyond those that all
+ * such keys have. */
+TPMT_PUBLIC ag_tpm_signing_key(uint32_t bits, TPMA_OBJECT more);
+/* `more` of one that is made in a TPM and never leaves it. */
+#define AG_TPM_MADE_INSIDE                                                                         \
+    (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN)
+
 /* The place of the key `handle`; else a free one; else the one that was used longest ago. */
 struct ag_tpm_loaded *ag_tpm_place(struct ag_tpm_link *b, uint64_t handle);
 void ag_tpm_unload(struct ag_tpm_link *b, struct ag_tpm_loaded *l);
