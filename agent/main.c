@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/core/sealtype.h"
 #include "agent/lib/role.h"
 #include "agent/supervisor/supervisor.h"
 
@@ -159,18 +160,17 @@ static const struct option options[] = {
 
 static int start(const struct ag_supervisor_options *o)
 {
-    bool file = strcmp(o->seal, "file") == 0, credential = strcmp(o->seal, "credential") == 0;
-    bool passphrase = strcmp(o->seal, "passphrase") == 0 || strcmp(o->seal, "tpm") == 0;
+    enum ag_seal_kind seal = ag_seal_type_of(antag_slice_of(o->seal));
 
     if (!o->init)
         return o->has_staff_uid || o->passphrase_fd >= 0 || o->json_errors
                    ? usage_error("--staff-uid, --passphrase-fd and --json-errors go with --init")
                    : ag_supervisor_run(o);
-    if (!file && !passphrase && !credential)
+    if (seal == AG_SEAL_KINDS)
         return usage_error("--seal is file, passphrase, credential or tpm");
     if (!o->has_staff_uid)
         return usage_error("--init needs --staff-uid");
-    if (passphrase != (o->passphrase_fd >= 0))
+    if (ag_seal_takes_passphrase(seal) != (o->passphrase_fd >= 0))
         return usage_error("--passphrase-fd goes with --seal passphrase and --seal tpm");
     return ag_supervisor_init(o);
 }

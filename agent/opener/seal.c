@@ -13,20 +13,6 @@
 const struct ag_seal_cost ag_seal_cost_moderate = {crypto_pwhash_argon2id_OPSLIMIT_MODERATE,
                                                    crypto_pwhash_argon2id_MEMLIMIT_MODERATE};
 
-static const char *const type_names[AG_SEAL_KINDS] = {[AG_SEAL_FILE] = "file",
-                                                      [AG_SEAL_PASSPHRASE] = "passphrase",
-                                                      [AG_SEAL_CREDENTIAL] = "credential",
-                                                      [AG_SEAL_TPM] = "tpm"};
-
-enum ag_seal_kind ag_seal_type_of(struct antag_slice name)
-{
-    enum ag_seal_kind t = AG_SEAL_FILE;
-
-    while (t < AG_SEAL_KINDS && !antag_slice_is(name, type_names[t]))
-        t++;
-    return t;
-}
-
 /* ---- passphrases */
 
 struct antag_slice ag_passphrase_of(const struct ag_secret *given)

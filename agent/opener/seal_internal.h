@@ -5,6 +5,7 @@
 #include <msgpack.h>
 #include <sodium.h>
 
+#include "agent/core/sealtype.h"
 #include "agent/opener/seal.h"
 #include "proto/params.h"
 
@@ -14,13 +15,6 @@
 #define SEALED_LEN   (AG_KEY_LEN + AG_SEAL_OVERHEAD)
 #define RECOVERY_AD  "antom-agent recovery of the root key"
 
-enum ag_seal_kind {
-    AG_SEAL_FILE,
-    AG_SEAL_PASSPHRASE,
-    AG_SEAL_CREDENTIAL,
-    AG_SEAL_TPM,
-    AG_SEAL_KINDS
-};
 struct ag_seal_params {
     struct antag_opt_uint v, pcrs, ops, mem;
     struct antag_opt_slice type, key, parent, public, private, salt, recovery, sealed, check;
@@ -35,8 +29,6 @@ struct ag_seal_reading {
     struct ag_seal_info *info;
 };
 
-/* AG_SEAL_KINDS: there is none of that name. */
-enum ag_seal_kind ag_seal_type_of(struct antag_slice name);
 bool ag_seal_passphrase_ok(struct antag_slice s); /* is it of a length that is taken? */
 /* The key that a passphrase gives. NULL: out of memory (mostly: of `cost->mem`). */
 struct ag_secret *ag_seal_derive(struct antag_slice passphrase, const struct ag_seal_cost *cost,

@@ -204,7 +204,7 @@ static enum antag_err pack_tpm(msgpack_packer *pk, struct ag_secret *out,
 static enum antag_err check_by(const struct ag_seal_by *by, struct antag_fault *fault)
 {
     enum ag_seal_kind type = ag_seal_type_of(antag_slice_of(by->type));
-    bool takes = type == AG_SEAL_PASSPHRASE || type == AG_SEAL_TPM;
+    bool takes = ag_seal_takes_passphrase(type);
 
     if (type == AG_SEAL_KINDS)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "seal",

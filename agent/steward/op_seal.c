@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/core/pcrs.h"
+#include "agent/core/sealtype.h"
 #include "agent/lib/clock.h"
 #include "agent/lib/log.h"
 #include "agent/steward/alter.h"
@@ -169,15 +170,14 @@ static enum antag_err read_params(const struct ag_task *op, struct ag_sealing *a
                                   struct antag_fault *fault)
 {
     const struct antag_seal_change_params *p = op->params;
-    bool tpm = antag_slice_is(p->type.v, "tpm");
+    enum ag_seal_kind kind = ag_seal_type_of(p->type.v);
 
-    if (!tpm && !antag_slice_is(p->type.v, "file") && !antag_slice_is(p->type.v, "passphrase") &&
-        !antag_slice_is(p->type.v, "credential"))
+    if (kind == AG_SEAL_KINDS)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "type",
                                "a seal is file, passphrase, credential or tpm, not \"%.*s\"",
                                (int)p->type.v.len, (const char *)p->type.v.p);
     (void)antag_slice_copy(p->type.v, ask->type, sizeof ask->type);
-    if (p->pcrs.set && !tpm)
+    if (p->pcrs.set && kind != AG_SEAL_TPM)
         return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "pcrs", "PCRs go with a tpm seal");
     return p->pcrs.set ? ag_pcrs_parse(p->pcrs.v, &ask->pcrs, fault) : ANTAG_OK;
 }

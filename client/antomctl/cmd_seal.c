@@ -1,6 +1,7 @@
 /* unlock, seal: commands about what the root key is sealed with; passphrases are asked for, never arguments. */
 #include <string.h>
 
+#include "agent/core/sealtype.h"
 #include "client/antomctl/ctl.h"
 #include "client/antomctl/json.h"
 #include "client/antomctl/secretin.h"
@@ -85,7 +86,7 @@ out:
 enum antag_err ctl_run_seal_change(struct ctl *c, json_t **result, struct antag_fault *fault)
 {
     const char *type = ctl_args_get(&c->line, "TYPE");
-    bool tpm = type != NULL && strcmp(type, "tpm") == 0;
+    bool tpm = strcmp(type, "tpm") == 0; /* TYPE is required */
     const struct ctl_secret_from from = {
         .kind = CTL_PASSPHRASE,
         .path = file_of(c),
@@ -97,7 +98,7 @@ enum antag_err ctl_run_seal_change(struct ctl *c, json_t **result, struct antag_
     struct ag_secret *passphrase = NULL;
     enum antag_err err;
 
-    if (tpm || (type != NULL && strcmp(type, "passphrase") == 0) || from.path != NULL) {
+    if (ag_seal_takes_passphrase(ag_seal_type_of(antag_slice_of(type))) || from.path != NULL) {
         ctl_secret_setup();
         if ((err = ctl_secret_read(&from, &passphrase, fault)) != ANTAG_OK)
             return err;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/sealtype.h"
 #include "client/antomctl/ctl.h"
 #include "client/antomctl/json.h"
 #include "client/antomctl/secretin.h"
@@ -76,13 +77,13 @@ static const char *passphrase_file(const struct ctl *c)
 
 static bool takes_passphrase(const char *seal)
 {
-    return strcmp(seal, "passphrase") == 0 || strcmp(seal, "tpm") == 0;
+    return ag_seal_takes_passphrase(ag_seal_type_of(antag_slice_of(seal)));
 }
 
 static enum antag_err check_options(const struct ctl *c, const char *seal,
                                     struct antag_fault *fault)
 {
-    if (!takes_passphrase(seal) && strcmp(seal, "file") != 0 && strcmp(seal, "credential") != 0)
+    if (ag_seal_type_of(antag_slice_of(seal)) == AG_SEAL_KINDS)
         return antag_fault_set(fault, ANTAG_ERR_USAGE, "--seal",
                                "--seal takes file, passphrase, credential or tpm, got \"%.40s\"",
                                seal);
