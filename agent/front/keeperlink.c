@@ -1,5 +1,4 @@
 #include "agent/front/keeperlink.h"
-#include "agent/front/laneflow.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/front/laneflow.h"
 #include "agent/front/worker.h"
 #include "agent/lib/log.h"
 #include "agent/lib/signwire.h"
@@ -21,10 +21,9 @@ struct ag_lane {
     struct ag_jobs waiting, sent; /* in the order in which they came */
     struct ag_turns turns;        /* of those that wait: whose goes next */
     size_t waiting_count, sent_count;
-    size_t threads;    /* of the keeper, as configured */
-    uint64_t ended_ns; /* when a signature came last; 0: none, or there was nothing to do since */
-    uint64_t each_ns;  /* time from one to the next while there is work, on average; 0: not known */
-    bool blocked;      /* the kernel took no more; wait until it is writable */
+    size_t threads;      /* of the keeper, as configured */
+    struct ag_pace pace; /* of the keeper that is joined */
+    bool blocked;        /* the kernel took no more; wait until it is writable */
     int64_t max_wait_ms; /* as configured */
     struct ag_laneflow flow;
 };
@@ -193,7 +192,7 @@ static void refuse_rate(struct ag_links *links, struct ag_job *job, uint32_t ret
 /* How long what is here will take. */
 static uint64_t wait_ns(const struct ag_lane *lane)
 {
-    return (lane->sent_count + lane->waiting_count) * lane->each_ns;
+    return (lane->sent_count + lane->waiting_count) * lane->pace.each_ns;
 }
 
 static void refuse_long(struct ag_links *links, struct ag_job *job, int64_t wait_ms)
@@ -374,6 +373,7 @@ static void part(struct ag_lane *lane)
     lane->pipe = NULL;
     lane->blocked = false;
     ag_laneflow_reset(&lane->flow);
+    lane->pace = (struct ag_pace){0};
     pipe->lane = NULL;
     uv_close((uv_handle_t *)&pipe->poll, on_pipe_closed);
     while ((job = TAILQ_FIRST(&lane->sent)))
@@ -573,17 +573,6 @@ static bool is_keeper_error(enum antag_err err)
            err == ANTAG_ERR_RETRY || err == ANTAG_ERR_AUDIT || err == ANTAG_ERR_INTERNAL;
 }
 
-/* How long a signature takes of a keeper that has work, all its threads together: `count` have come since the last
- * packet. */
-static void measure(struct ag_lane *lane, size_t count)
-{
-    uint64_t now = uv_hrtime(), each = lane->ended_ns != 0 ? (now - lane->ended_ns) / count : 0;
-
-    for (size_t i = 0; i < count && each > 0; i++)
-        lane->each_ns = lane->each_ns == 0 ? each : (lane->each_ns * 15 + each) / 16;
-    lane->ended_ns = lane->sent_count + lane->waiting_count > count ? now : 0;
-}
-
 int64_t ag_links_wait_ms(struct ag_links *links)
 {
     struct ag_lane *lane;
@@ -644,7 +633,8 @@ static bool receive_packet(struct ag_lane *lane)
     if (len > 0 && (size_t)len <= sizeof(lane->links->done) && (size_t)len % sizeof(*done) == 0) {
         size_t count = (size_t)len / sizeof(*done), i = 0;
 
-        measure(lane, count);
+        ag_pace_came(&lane->pace, uv_hrtime(), count,
+                     lane->sent_count + lane->waiting_count > count);
         while (i < count && take_done(lane, &done[i]))
             i++;
         if (i == count)

@@ -45,3 +45,14 @@ void ag_laneflow_reset(struct ag_laneflow *f)
 {
     *f = (struct ag_laneflow){.quiet_since = 0};
 }
+
+void ag_pace_came(struct ag_pace *p, uint64_t now_ns, size_t count, bool awaits)
+{
+    uint64_t each = p->ended_ns != 0 ? (now_ns - p->ended_ns) / count : 0;
+
+    for (size_t i = 0; i < count && each > 0; i++) {
+        p->count += p->count < AG_PACE_OVER;
+        p->each_ns = (p->each_ns * (p->count - 1) + each) / p->count;
+    }
+    p->ended_ns = awaits ? now_ns : 0;
+}

@@ -32,4 +32,17 @@ void ag_laneflow_sent(struct ag_laneflow *f, int64_t now);
 void ag_laneflow_answered(struct ag_laneflow *f, int64_t now, bool awaits);
 void ag_laneflow_reset(struct ag_laneflow *f); /* another keeper */
 
+/* How fast a keeper signs while it has work, all its threads together: a mean over the last AG_PACE_OVER signatures, so
+ * that one pause of the machine does not make a fast keyring look slow. Zeroed: nothing is known. */
+#define AG_PACE_OVER 64
+
+struct ag_pace {
+    uint64_t ended_ns; /* when a signature came last; 0: none, or there was nothing to do since */
+    uint64_t each_ns;  /* from one to the next; 0: not known */
+    uint64_t count;    /* that each_ns is the mean of, up to AG_PACE_OVER */
+};
+
+/* `count` > 0 came together, now; awaits: others are under way. */
+void ag_pace_came(struct ag_pace *p, uint64_t now_ns, size_t count, bool awaits);
+
 #endif

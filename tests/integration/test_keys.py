@@ -414,7 +414,7 @@ def test_client_id_stands_in_one_profile(a, app, profile):
     said = a.refused("CLIENT_ID_TAKEN", "profile", "set", f"{other}/sandbox", "--client-id", taken)
     assert profile in said
     a.ctl("profile", "set", profile, "--client-id", taken)  # its own is no clash
-    a.ctl("profile", "set", profile, "--client-id", taken + "2")
+    a.ctl("profile", "set", profile, "--client-id", taken + "x")
     a.ctl("profile", "set", f"{other}/sandbox", "--client-id", taken)  # free now
 
 

@@ -199,7 +199,11 @@ def test_launched(tmp_path, antom_key):
         assert o.ctl("merchant", "suspend", o.live, "m1", uid=OFFICER)["state"] == "suspended"
         denied(o.agent, "MERCHANT_SUSPENDED", "m1", o.live)
         assert o.approve(o.opened("merchant", "resume", o.live, "m1"), ALICE)["state"] == "applied"
-        assert o.approve(o.opened("merchant", "remove", o.live, "m1"), ALICE)["state"] == "applied"
+        change = o.opened("merchant", "remove", o.live, "m1")
+        before = o.ctl("merchant", "show", o.live, "m1")["used"]
+        sign(o.agent, "m1", o.live)
+        assert o.ctl("merchant", "show", o.live, "m1")["used"] == before + 1  # a count makes no change stale
+        assert o.approve(change, ALICE)["state"] == "applied"
         assert o.ctl("merchant", "list", o.live)["merchants"] == []
 
 

@@ -11,7 +11,7 @@ SANDBOX_PAY = "/ams/sandbox/api/v1/payments/pay"  # what it becomes for a sandbo
 
 
 def sign(agent, profile, **more):
-    with Client(agent.agent_sock) as c:
+    with Client(agent.agent_sock, timeout=10 * SLOW) as c:
         return c.call("sign_request", profile=profile, method="POST", uri=PAY, body=b"{}", **more)
 
 

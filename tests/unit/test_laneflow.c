@@ -46,6 +46,30 @@ static void test_silence(void)
     CU_ASSERT(ag_laneflow_is_silent(&f, 200, 100));
 }
 
+/* A mean of what came while there was work; one long pause weighs little, a new pace is learnt. */
+static void test_pace(void)
+{
+    struct ag_pace p = {0};
+    uint64_t now = 5000000;
+
+    ag_pace_came(&p, now, 1, true);
+    CU_ASSERT_EQUAL(p.each_ns, 0);
+    ag_pace_came(&p, now += 4000000, 4, true);
+    CU_ASSERT_EQUAL(p.each_ns, 1000000);
+    ag_pace_came(&p, now += 3000000, 1, true);
+    CU_ASSERT_EQUAL(p.each_ns, 1400000);
+    ag_pace_came(&p, now += 1400000, 1, false);
+    ag_pace_came(&p, now += 90000000000, 1, true); /* nothing was asked in between */
+    CU_ASSERT_EQUAL(p.each_ns, 1400000);
+    for (int i = 0; i < 500; i++)
+        ag_pace_came(&p, now += 1000000, 1, true);
+    ag_pace_came(&p, now += 1000000000, 1, true);
+    CU_ASSERT(p.each_ns > 16000000 && p.each_ns < 17000000);
+    for (int i = 0; i < 500; i++)
+        ag_pace_came(&p, now += 150000000, 1, true);
+    CU_ASSERT(p.each_ns > 149000000 && p.each_ns <= 150000000);
+}
+
 /* One request at a time goes to see, at 250, 500, 1000, 2000, 2000 ms. */
 static void test_trials(void)
 {
@@ -75,6 +99,7 @@ int main(void)
         {"a wait that is too long", test_wait},
         {"silence", test_silence},
         {"trials", test_trials},
+        {"pace", test_pace},
         CU_TEST_INFO_NULL,
     };
 
