@@ -249,6 +249,10 @@ static const struct antag_field mailbox_code_fields[] = {
     BOOL(struct antag_mailbox_code_params, again),
 };
 
+static const struct antag_field keyring_fields[] = {
+    TEXT(struct antag_keyring_params, keyring, true, ANTAG_KEYRING_MAX),
+};
+
 static const struct antag_field seal_change_fields[] = {
     TEXT(struct antag_seal_change_params, type, true, WORD_MAX),
     TEXT(struct antag_seal_change_params, pcrs, false, ANTAG_TEXT_MAX),
@@ -297,6 +301,7 @@ static const struct antag_field seal_change_fields[] = {
 #define FIELDS_change_end       SPEC(change_end)
 #define FIELDS_mailbox_code     SPEC(mailbox_code)
 #define FIELDS_seal_change      SPEC(seal_change)
+#define FIELDS_keyring          SPEC(keyring)
 #define FIELDS_rotate_start     SPEC(rotate_start)
 #define FIELDS_rotate_submit    SPEC(rotate_submit)
 #define FIELDS_rotate_switch    SPEC(rotate_switch)

@@ -123,6 +123,12 @@
  *   seal_change     {type, pcrs?, accept_file_seal?} [+ memfd passphrase] -> SEAL
  *                    (passphrase: of passphrase its own, of tpm that of recovery; tpm without one: the recovery passphrase
  *                    stays; pcrs: PCRs of the SHA-256 bank, "7" unless given)
+ *   keyring_list    {} -> {keyrings: [KEYRING]}
+ *                    KEYRING: {keyring, type: soft|pkcs11|tpm, state: ready|down|no-pin|silent|failing, why?, pin?:
+ *                    file|credential|registry, pin_ms?, signed, failed, p50_us, p99_us}    (pin: where the PIN of a token
+ *                    comes from; pin_ms: since when the registry has it; signed, failed: since its keeper began)
+ *   keyring_pin     {keyring} + memfd pin -> KEYRING  (the PIN of a token, sealed into the registry; it is tried first, and
+ *                    one that the token refuses is not kept)
  *   registry_confirm {record_epoch, reason} -> {epoch}
  *                    a registry that is older than the record (status: record_epoch) is the right one
  *                    all the same; live profiles sign again
@@ -218,6 +224,8 @@ enum antag_guard {
     R(seal_show, none, false, VIEWER, 0, NONE)                                                     \
     R(seal_change, seal_change, false, OFFICER, 1, AGENT)                                          \
     R(registry_confirm, registry_confirm, false, OFFICER, 0, AGENT)                                \
+    R(keyring_list, none, false, VIEWER, 0, NONE)                                                  \
+    R(keyring_pin, keyring, false, OFFICER, 1, NONE)                                               \
     R(lock, none, false, OFFICER, 0, NONE)                                                         \
     R(unlock, none, true, OFFICER, 1, NONE)
 
@@ -254,6 +262,9 @@ struct antag_profile_set_params {
     struct antag_opt_slice profile, client_id, gateway, notify_url;
     struct antag_opt_slice isv_client_id, isv_customer_id, test_customer_id;
     struct antag_opt_uint response_max_age_ms, notification_max_age_ms, cryptoperiod_days;
+};
+struct antag_keyring_params {
+    struct antag_opt_slice keyring;
 };
 struct antag_seal_change_params {
     struct antag_opt_slice type, pcrs;

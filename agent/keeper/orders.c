@@ -13,9 +13,9 @@ struct ag_ring_work {
     struct ag_ring_work *next, **at; /* in ring->works */
     uint64_t steward_number;
     uint32_t message_id;
-    bool generate, destroy, check; /* else: load */
-    bool adopt;                    /* a kind of generate */
-    bool forgotten;                /* by a forget that came meanwhile */
+    bool generate, destroy, check, pin; /* else: load */
+    bool adopt;                         /* a kind of generate */
+    bool forgotten;                     /* by a forget that came meanwhile */
     struct ag_key_identity id;
     enum ag_key_use use;
     uint32_t bits;
@@ -183,6 +183,8 @@ static void work_run(uv_work_t *req)
 
     if (w->check)
         w->err = b->ops->check(b, &w->fault);
+    else if (w->pin)
+        w->err = b->ops->take_pin(b, (struct antag_slice){w->bytes, w->sealed_len}, &w->fault);
     else if (w->destroy)
         w->err = b->ops->destroy(b, w->id.handle, &w->fault);
     else if (w->adopt)
@@ -233,7 +235,7 @@ static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
         destroy_end(ring, w);
         return;
     }
-    if (w->check) {
+    if (w->check || w->pin) {
         if (w->err == ANTAG_OK)
             ag_chan_answer_ok(ring->steward, w->message_id);
         else
@@ -263,7 +265,8 @@ static void work_end(struct ag_ring *ring, struct ag_ring_work *w)
 static bool loads_are_under_way(const struct ag_ring *ring)
 {
     for (const struct ag_ring_work *w = ring->works; w != NULL; w = w->next)
-        if (!w->generate && !w->destroy && !w->check && w->steward_number == ring->steward_number)
+        if (!w->generate && !w->destroy && !w->check && !w->pin &&
+            w->steward_number == ring->steward_number)
             return true;
     return false;
 }
@@ -349,6 +352,24 @@ static void order_check(struct ag_ring *ring, uint32_t id, const struct ag_keyri
         return;
     }
     w->check = true;
+    work_start(ring, id, w);
+}
+
+static void order_pin(struct ag_ring *ring, uint32_t id, const struct ag_keyring_params *p)
+{
+    struct ag_ring_work *w;
+
+    if (ring->backend->ops->take_pin == NULL) {
+        refuse(ring, id, ANTAG_ERR_BAD_PARAM, NULL, "this keyring takes no PIN");
+        return;
+    }
+    if ((w = calloc(1, sizeof *w + p->sealed.len)) == NULL) {
+        refuse(ring, id, ANTAG_ERR_NO_MEMORY, NULL, "out of memory");
+        return;
+    }
+    w->pin = true;
+    w->sealed_len = p->sealed.len;
+    memcpy(w->bytes, p->sealed.p, p->sealed.len);
     work_start(ring, id, w);
 }
 
@@ -551,7 +572,7 @@ static const struct {
     {"begin", order_begin},       {"load", order_load},     {"load_end", order_load_end},
     {"generate", order_generate}, {"adopt", order_adopt},   {"permit", order_permit},
     {"stop", order_stop},         {"forget", order_forget}, {"destroy", order_destroy},
-    {"check", order_check},
+    {"check", order_check},       {"pin", order_pin},
 };
 
 void ag_orders_take(struct ag_ring *ring, const struct antag_message *m)

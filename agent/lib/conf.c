@@ -432,10 +432,8 @@ static bool check_token(struct reading *r, const struct ag_conf_keyring *k)
         return refuse_ring(r, k, "pin_credential", "pin_file or pin_credential is set, not both");
     if (strchr(k->pin_credential, '/') != NULL)
         return refuse_ring(r, k, "pin_credential", "pin_credential is a name, without a slash");
-    if (k->pin_credential[0] == '\0' && k->pin_file[0] != '/')
-        return refuse_ring(
-            r, k, "pin_file",
-            "pin_file must be set, to an absolute path, or pin_credential to a name");
+    if (k->pin_file[0] != '\0' && k->pin_file[0] != '/')
+        return refuse_ring(r, k, "pin_file", "pin_file is an absolute path");
     return true;
 }
 

@@ -114,7 +114,8 @@ enum ag_durability { AG_DURABILITY_COMMIT, AG_DURABILITY_BUFFERED }; /* audit_du
     R(keyring, module, 160, "",                                                                    \
       "pkcs11: the module, an absolute path; nobody but root and the agent may write it.")         \
     R(keyring, token, 160, "", "pkcs11: the token, a PKCS#11 URI: pkcs11:token=kms1;serial=...")   \
-    R(keyring, pin_file, 160, "", "pkcs11: file that holds the PIN, one line, 0600.")              \
+    R(keyring, pin_file, 160, "",                                                                  \
+      "pkcs11: file that holds the PIN, one line, 0600; else `antomctl keyring pin`.")             \
     R(keyring, pin_credential, 64, "",                                                             \
       "pkcs11: in place of pin_file, name of a credential of the service manager that holds it.")  \
     R(keyring, environment, 160, "", "pkcs11: NAME=VALUE, a variable that the module reads.")      \

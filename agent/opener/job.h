@@ -18,10 +18,11 @@ struct ag_job {
     struct ag_sealing sealing;
     struct ag_secret *root; /* given to seal_*; else what comes of it */
     struct ag_seal_info info;
-    /* of an import */
+    /* of an import, or a PIN (key_fd) */
     int key_fd, passphrase_fd; /* -1: none; taken by run */
     struct ag_key_identity id;
-    const struct ag_secret *ring_key;
+    const struct ag_secret *ring_key; /* borrowed, as is its keyring's name */
+    const char *keyring;
     struct ag_keyring_made made;
     /* what comes of it */
     enum antag_err err;

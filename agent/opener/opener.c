@@ -9,6 +9,7 @@
 
 #include "agent/core/pcrs.h"
 #include "agent/lib/log.h"
+#include "agent/lib/pin.h"
 #include "agent/lib/role.h"
 #include "agent/opener/job.h"
 #include "agent/opener/keyparse.h"
@@ -21,7 +22,8 @@ enum task { TASK_NONE, TASK_SEAL_CREATE, TASK_SEAL_OPEN, TASK_IMPORT, TASK_SEAL 
 struct opener {
     struct ag_role *role;
     struct ag_secret *ring_key;
-    char type[AG_SEAL_TYPE_MAX]; /* of the seal that is to be opened; "": not known */
+    char keyring[ANTAG_KEYRING_MAX + 1]; /* of ring_key */
+    char type[AG_SEAL_TYPE_MAX];         /* of the seal that is to be opened; "": not known */
     enum task task;
     struct ag_chan *steward;
     bool asked; /* the steward's request has come */
@@ -80,6 +82,21 @@ static void run_public(struct ag_job *job)
         job->err = ag_keyparse_public(ag_secret_slice(text), job->made.spki, &job->made.spki_len,
                                       &job->fault);
     ag_secret_free(text);
+}
+
+static void run_pin(struct ag_job *job)
+{
+    struct ag_secret *pin = NULL;
+    int fd = job->key_fd;
+
+    job->key_fd = -1;
+    if ((job->err = ag_secret_read_memfd(fd, AG_PIN_MAX, &pin, &job->fault)) == ANTAG_OK &&
+        (job->err = ag_pin_check(pin, &job->fault)) == ANTAG_OK &&
+        (job->err = ag_pin_seal(job->ring_key, job->keyring, pin, job->made.sealed,
+                                &job->made.sealed_len)) != ANTAG_OK)
+        antag_fault_set(&job->fault, job->err, NULL, "the PIN could not be sealed: %s",
+                        antag_err_message(job->err));
+    ag_secret_free(pin);
 }
 
 /* ---- results */
@@ -154,6 +171,9 @@ static void answer_steward(struct opener *o)
     antag_m_answer(&w, o->request_id);
     if (o->task == TASK_SEAL)
         ag_sealing_write(&w, &o->job.sealing);
+    else if (o->job.run == run_pin)
+        ag_keyring_sealed_write(&w,
+                                (struct antag_slice){o->job.made.sealed, o->job.made.sealed_len});
     else
         ag_keyring_made_write(&w, &o->job.made);
     antag_m_close(&w);
@@ -267,27 +287,37 @@ static void start_deadline(struct opener *o, int64_t deadline_ms)
 
 /* ---- the steward's one request */
 
-/* What is asked about a key that is imported; NULL, and the fault says why. */
+/* What is asked about a key or PIN that comes from outside; NULL, and the fault says why. */
 static ag_job_fn *read_import(struct opener *o, const struct antag_message *m, struct ag_fds *fds,
                               struct antag_fault *f)
 {
-    bool import = antag_slice_is(m->name, "import");
+    static const struct {
+        const char *name;
+        ag_job_fn *run;
+        bool seals;
+    } methods[] = {
+        {"import", run_import, true}, {"public", run_public, false}, {"seal_pin", run_pin, true}};
     struct ag_keyring_params p;
+    size_t i = 0;
 
     o->job.key_fd = ag_fds_take(fds, 0);
     o->job.passphrase_fd = ag_fds_take(fds, 1);
-    if (!import && !antag_slice_is(m->name, "public"))
-        antag_fault_set(f, ANTAG_ERR_UNKNOWN_METHOD, NULL, "an opener takes import and public");
+    while (i < sizeof methods / sizeof *methods && !antag_slice_is(m->name, methods[i].name))
+        i++;
+    if (i == sizeof methods / sizeof *methods)
+        antag_fault_set(f, ANTAG_ERR_UNKNOWN_METHOD, NULL,
+                        "an opener takes import, public and seal_pin");
     else if (ag_keyring_params_parse(m->name, &m->params, &p, f) != ANTAG_OK)
         ; /* the fault says why */
     else if (o->job.key_fd < 0)
-        antag_fault_set(f, ANTAG_ERR_BAD_PARAM, "key", "there is no memory file with the key");
-    else if (import && o->ring_key == NULL)
+        antag_fault_set(f, ANTAG_ERR_BAD_PARAM, "key", "there is no memory file to read");
+    else if (methods[i].seals && o->ring_key == NULL)
         antag_fault_set(f, ANTAG_ERR_INTERNAL, NULL, "the keyring's subkey is missing");
     else {
         o->job.id = p.id;
         o->job.ring_key = o->ring_key;
-        return import ? run_import : run_public;
+        o->job.keyring = o->keyring;
+        return methods[i].run;
     }
     return NULL;
 }
@@ -364,6 +394,7 @@ static void on_secret(struct ag_role *r, const char *label, struct ag_secret *se
     if (strncmp(label, "keyring:", 8) == 0 && o->ring_key == NULL &&
         ag_secret_len(secret) == AG_KEY_LEN) {
         o->ring_key = secret;
+        snprintf(o->keyring, sizeof o->keyring, "%s", label + 8);
         return;
     }
     if (strcmp(label, "root") == 0 && o->job.root == NULL && ag_secret_len(secret) == AG_KEY_LEN) {

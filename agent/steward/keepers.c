@@ -291,6 +291,34 @@ static bool load_all(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan
     return good;
 }
 
+/* The token's PIN, where the registry has it. A token that is away, or refuses it, fails the loads, which say so. */
+static bool send_pin(struct ag_steward *st, const struct ag_keeper *kp, struct ag_chan *c)
+{
+    const struct ag_conf_keyring *k;
+    struct ag_reply reply = {0};
+    struct ag_row_pin row = {.id = 0};
+    struct antag_fault fault;
+    struct ag_conf conf;
+    struct ag_txn t;
+    enum antag_err err;
+
+    ag_conf_copy(st, &conf);
+    if ((k = ag_conf_find_keyring(&conf, kp->name)) == NULL || !ag_keyring_keeps_pin(k))
+        return true;
+    if ((err = ag_txn_begin(st, 0, &t, &fault)) == ANTAG_OK)
+        err = ag_pin_find(st->reg, kp->name, &row, &fault);
+    ag_txn_end(&t);
+    if (err != ANTAG_OK || row.id == 0)
+        return err == ANTAG_OK;
+    err = ag_call_keyring(c, "pin",
+                          &(struct ag_keyring_params){.sealed = {row.sealed, row.sealed_len}}, NULL,
+                          0, AG_WAIT_KEEPER_MS, &reply);
+    if (err != ANTAG_OK)
+        ag_log_fault(AG_LOG_WARN, "keyring.pin", &reply.fault);
+    ag_reply_fini(&reply);
+    return !is_trouble(err);
+}
+
 static bool full_load(struct ag_steward *st, struct ag_keeper *kp, struct ag_chan *c, uint64_t gen,
                       const struct ag_book *b)
 {
@@ -301,7 +329,7 @@ static bool full_load(struct ag_steward *st, struct ag_keeper *kp, struct ag_cha
     if (good)
         take_stopped(st, b, reply.result);
     ag_reply_fini(&reply);
-    good = good && load_all(st, kp, c, b);
+    good = good && send_pin(st, kp, c) && load_all(st, kp, c, b);
     if (good) {
         good = ag_call(c, "load_end", NULL, 0, AG_WAIT_KEEPER_MS, &reply) == ANTAG_OK;
         ag_reply_fini(&reply);

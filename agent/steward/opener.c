@@ -177,6 +177,29 @@ enum antag_err ag_opener_ask(struct ag_steward *st, const char *keyring, const c
     return err;
 }
 
+enum antag_err ag_opener_pin(struct ag_steward *st, const char *keyring, int pin_fd,
+                             uint8_t out[AG_PIN_SEALED_MAX], size_t *len, struct antag_fault *fault)
+{
+    struct ag_opener_session s;
+    struct ag_reply reply = {0};
+    struct antag_slice sealed = {NULL, 0};
+    enum antag_err err;
+
+    if ((err = begin_session(st, keyring, &s, fault)) != ANTAG_OK)
+        return err;
+    err = ag_call_keyring(s.chan, "seal_pin", NULL, &pin_fd, 1, patience_ms(st), &reply);
+    if (err != ANTAG_OK)
+        err = explain(st, &reply.fault, fault);
+    else if ((err = ag_keyring_sealed_parse(reply.result, &sealed)) != ANTAG_OK)
+        antag_fault_set(fault, err, NULL, "the opener's answer is not of the right form");
+    else
+        memcpy(out, sealed.p, sealed.len);
+    *len = sealed.len;
+    ag_reply_fini(&reply);
+    end_session(&s);
+    return err;
+}
+
 enum antag_err ag_opener_seal(struct ag_steward *st, const char *method,
                               const struct ag_sealing *ask, int passphrase_fd,
                               struct ag_sealing *out, struct antag_fault *fault)

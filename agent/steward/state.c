@@ -144,6 +144,11 @@ bool ag_keyring_adopts(struct ag_steward *st, const char *keyring)
     return is_type(st, keyring, AG_KEYRING_TPM);
 }
 
+bool ag_keyring_keeps_pin(const struct ag_conf_keyring *k)
+{
+    return k->type == AG_KEYRING_PKCS11 && k->pin_file[0] == '\0' && k->pin_credential[0] == '\0';
+}
+
 /* ---- the published book */
 
 const struct ag_book *ag_book_hold(struct ag_steward *st)

@@ -193,6 +193,8 @@ bool ag_keyring_imports(struct ag_steward *st,
                         const char *keyring); /* does it take keys made elsewhere? */
 /* Must its keeper make it its own before it can be loaded? */
 bool ag_keyring_adopts(struct ag_steward *st, const char *keyring);
+/* Does its PIN stand in the registry? */
+bool ag_keyring_keeps_pin(const struct ag_conf_keyring *k);
 /* Copies, the caller's; NULL: locked, or out of memory. */
 struct ag_secret *ag_seal_key(struct ag_steward *st);
 struct ag_secret *ag_token_key(struct ag_steward *st);
@@ -302,6 +304,10 @@ ANTAG_MUST_CHECK enum antag_err ag_opener_ask(struct ag_steward *st, const char 
 ANTAG_MUST_CHECK enum antag_err ag_opener_seal(struct ag_steward *st, const char *method,
                                                const struct ag_sealing *ask, int passphrase_fd,
                                                struct ag_sealing *out, struct antag_fault *fault);
+/* Has the PIN in the memory file `pin_fd`, which stays the caller's, sealed for `keyring`. errors: BAD_PARAM (pin); RETRY as above. */
+ANTAG_MUST_CHECK enum antag_err ag_opener_pin(struct ag_steward *st, const char *keyring,
+                                              int pin_fd, uint8_t out[AG_PIN_SEALED_MAX],
+                                              size_t *len, struct antag_fault *fault);
 void ag_openers_close(struct ag_steward *st); /* loop thread: those who wait get RETRY */
 
 /* ---- op_seal.c */
@@ -310,6 +316,11 @@ void ag_openers_close(struct ag_steward *st); /* loop thread: those who wait get
 ANTAG_MUST_CHECK enum antag_err ag_seal_apply(struct ag_steward *st, struct antag_fault *fault);
 /* Driver: what a crash or an error left, at once after a start and then at times; lowers *next_ms (monotonic). */
 void ag_seal_pass(struct ag_steward *st, int64_t *next_ms);
+
+/* ---- op_keyring.c */
+/* The PIN that the registry has of this keyring; id 0: none. With the registry. */
+ANTAG_MUST_CHECK enum antag_err ag_pin_find(struct ag_registry *reg, const char *keyring,
+                                            struct ag_row_pin *out, struct antag_fault *fault);
 
 /* ---- refusals.c: any thread */
 void ag_refusals_take(struct ag_steward *st, const struct ag_refusals *some); /* the front's */

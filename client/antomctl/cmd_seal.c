@@ -1,4 +1,5 @@
-/* unlock, seal: commands about what the root key is sealed with; passphrases are asked for, never arguments. */
+/* unlock, seal, keyring: commands about what root key and tokens open with; passphrases and PINs are asked for, never
+ * arguments. */
 #include <string.h>
 
 #include "agent/core/sealtype.h"
@@ -159,4 +160,25 @@ void ctl_render_seal(struct ctl *c, const json_t *seal)
     json_decref(shown);
     if (strcmp(type, "tpm") == 0 && !opens)
         ctl_next(c, "seal renew");
+}
+
+/* ---- keyring */
+
+enum antag_err ctl_run_keyring_pin(struct ctl *c, json_t **result, struct antag_fault *fault)
+{
+    const struct ctl_secret_from from = {
+        .kind = CTL_PASSPHRASE,
+        .path = file_of(c),
+        .option = "--file",
+        .prompt = "PIN of the token",
+        .twice = true,
+    };
+    struct ag_secret *pin = NULL;
+    enum antag_err err;
+
+    ctl_secret_setup();
+    if ((err = ctl_secret_read(&from, &pin, fault)) == ANTAG_OK)
+        err = ask_with(c, pin, result, fault);
+    ag_secret_free(pin);
+    return err;
 }

@@ -234,6 +234,29 @@ const struct ctl_command ctl_commands[] = {
         .example = "seal renew",
     },
     {
+        .words = "keyring list",
+        .method = "keyring_list",
+        .flags = CTL_SAFE,
+        .view = &ctl_view_keyrings,
+        .help =
+            "List the keyrings: how they do, how fast they sign, where a token's PIN comes from",
+        .example = "keyring list",
+    },
+    {
+        .words = "keyring pin",
+        .positionals = ARGS({"NAME", NULL, CTL_TEXT, true, "keyring", "keyring of type pkcs11"}),
+        .options = ARGS(FILE_IN("its token's PIN; else standard input or the terminal")),
+        .method = "keyring_pin",
+        .flags = CTL_SLOW,
+        .run = ctl_run_keyring_pin,
+        .view = &ctl_view_keyring,
+        .help = "Take the PIN of a keyring's token, sealed so that its keeper alone can open it",
+        .notes = "For a keyring whose section has neither pin_file nor pin_credential. The PIN is "
+                 "tried at\n"
+                 "once, one single time; one that the token refuses is not kept.",
+        .example = "keyring pin hsm1",
+    },
+    {
         .words = "app create",
         .positionals = ARGS(APP),
         .options = ARGS(

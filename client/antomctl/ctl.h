@@ -74,7 +74,7 @@ ctl_run ctl_run_status, ctl_run_doctor, ctl_run_version, ctl_run_init;
 ctl_run ctl_run_sign, ctl_run_verify_response, ctl_run_verify_notification;
 ctl_run ctl_run_explain_sign, ctl_run_explain_response, ctl_run_explain_notification;
 ctl_run ctl_run_key_import, ctl_run_antom_key_add, ctl_run_unlock, ctl_run_fence_remove;
-ctl_run ctl_run_seal_change, ctl_run_seal_renew;
+ctl_run ctl_run_seal_change, ctl_run_seal_renew, ctl_run_keyring_pin;
 ctl_render ctl_render_seal;
 ctl_run ctl_run_staff_verify, ctl_run_sandbox_set, ctl_run_change_approve;
 ctl_run ctl_run_merchant_token, ctl_run_merchant_list;

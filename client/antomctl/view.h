@@ -45,6 +45,7 @@ extern const struct ctl_view ctl_view_key, ctl_view_key_made, ctl_view_key_shown
 extern const struct ctl_view ctl_view_antom_key, ctl_view_antom_keys;
 extern const struct ctl_view ctl_view_grant, ctl_view_grants, ctl_view_fence, ctl_view_fences;
 extern const struct ctl_view ctl_view_state, ctl_view_confirmed, ctl_view_person, ctl_view_staff;
+extern const struct ctl_view ctl_view_keyrings, ctl_view_keyring;
 extern const struct ctl_view ctl_view_mails, ctl_view_sandbox, ctl_view_sandbox_password,
     ctl_view_changes;
 

@@ -270,6 +270,24 @@ const struct ctl_view ctl_view_staff = {
     .empty = "Nobody is enrolled.", /* which the agent does not let happen */
 };
 
+/* ---- keyrings */
+
+const struct ctl_view ctl_view_keyrings = {
+    .list = "keyrings",
+    .columns = COLUMNS({"KEYRING", "keyring", CTL_AS_TEXT}, {"TYPE", "type", CTL_AS_TEXT},
+                       {"STATE", "state", CTL_AS_STATE}, {"PIN", "pin", CTL_AS_TEXT},
+                       {"SINCE", "pin_ms", CTL_AS_AGO}, {"SIGNED", "signed", CTL_AS_INT},
+                       {"FAILED", "failed", CTL_AS_INT}, {"P50 US", "p50_us", CTL_AS_INT},
+                       {"P99 US", "p99_us", CTL_AS_INT}, {"WHY", "why", CTL_AS_TEXT}),
+    .empty = "There is no keyring.", /* "soft" always is */
+};
+
+const struct ctl_view ctl_view_keyring = {
+    .columns = COLUMNS({"keyring", "keyring", CTL_AS_TEXT}, {"state", "state", CTL_AS_STATE},
+                       {"why", "why", CTL_AS_TEXT}, {"PIN", "pin", CTL_AS_TEXT},
+                       {"PIN since", "pin_ms", CTL_AS_TIME}),
+};
+
 /* ---- mail */
 
 const struct ctl_view ctl_view_mails = {

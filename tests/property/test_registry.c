@@ -118,6 +118,8 @@ static bool clash(enum ag_kind_id kind, const union ag_regrow *a, const union ag
                !ag_rotation_is_over(a->rotation.state) && !ag_rotation_is_over(b->rotation.state);
     case AG_KIND_GONE:
         return same_text(a->gone.name, b->gone.name);
+    case AG_KIND_PIN:
+        return same_text(a->pin.keyring, b->pin.keyring);
     case AG_KIND_MERCHANT:
         return a->merchant.profile_id == b->merchant.profile_id &&
                same_text(a->merchant.name, b->merchant.name);
@@ -200,6 +202,8 @@ static bool may_replace(enum ag_kind_id kind, const union ag_regrow *was, const 
                was->gone.next_key_version <= is->gone.next_key_version;
     case AG_KIND_SEAL:
         return true;
+    case AG_KIND_PIN:
+        return same_text(was->pin.keyring, is->pin.keyring);
     case AG_KIND_MERCHANT:
         return was->merchant.profile_id == is->merchant.profile_id &&
                same_text(was->merchant.name, is->merchant.name) &&
@@ -213,7 +217,8 @@ static bool has_parent(enum ag_kind_id kind)
 {
     return kind != AG_KIND_APP && kind != AG_KIND_STAFF && kind != AG_KIND_DEED &&
            kind != AG_KIND_MAIL && kind != AG_KIND_CODE && kind != AG_KIND_CHANGE &&
-           kind != AG_KIND_RECOVERY && kind != AG_KIND_GONE && kind != AG_KIND_SEAL;
+           kind != AG_KIND_RECOVERY && kind != AG_KIND_GONE && kind != AG_KIND_SEAL &&
+           kind != AG_KIND_PIN;
 }
 
 static enum ag_kind_id parent_kind(enum ag_kind_id kind)
@@ -351,6 +356,10 @@ static void draw_row(enum ag_kind_id kind, union ag_regrow *r)
         snprintf(r->seal.type, sizeof(r->seal.type), "%s", draw(2) == 0 ? "tpm" : "file");
         r->seal.pending = draw(2) == 0;
         r->seal.bytes_len = draw(100);
+        break;
+    case AG_KIND_PIN:
+        snprintf(r->pin.keyring, sizeof(r->pin.keyring), "hsm%" PRIu64, draw(4));
+        r->pin.sealed_len = draw(100);
         break;
     case AG_KIND_RECOVERY:
         r->recovery.uid = (uint32_t)draw(4);

@@ -140,6 +140,9 @@ static const struct {
      "[keyring x]\ntype = pkcs11\nmodule = /m\ntoken = pkcs11:token=t\npin_file = /p\n"
      "pin_credential = p\n",
      "not both"},
+    {"a PIN file that is no path",
+     "[keyring x]\ntype = pkcs11\nmodule = /m\ntoken = pkcs11:token=t\npin_file = p\n",
+     "pin_file is an absolute path"},
     {"a credential that is a path",
      "[keyring x]\ntype = pkcs11\nmodule = /m\ntoken = pkcs11:token=t\npin_credential = a/p\n",
      "without a slash"},

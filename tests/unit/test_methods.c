@@ -87,13 +87,13 @@ static void test_staff_rights(void)
         "fence_list",    "grant_list",     "staff_list",    "sandbox_show",  "onboard",
         "mailbox_code",  "mailbox_verify", "mail_list",     "change_list",   "change_show",
         "change_code",   "change_approve", "merchant_list", "merchant_show", "merchant_url",
-        "rotate_status", "seal_show"};
+        "rotate_status", "seal_show",      "keyring_list"};
     static const char *const when_locked[] = {"status", "doctor", "version", "unlock"};
     static const struct {
         const char *name;
         unsigned max;
-    } files[] = {{"key_import", 2},   {"antom_key_add", 1}, {"unlock", 1},     {"sandbox_set", 1},
-                 {"merchant_add", 1}, {"merchant_set", 1},  {"seal_change", 1}};
+    } files[] = {{"key_import", 2},   {"antom_key_add", 1}, {"unlock", 1},      {"sandbox_set", 1},
+                 {"merchant_add", 1}, {"merchant_set", 1},  {"seal_change", 1}, {"keyring_pin", 1}};
 
     for (int i = 0; i < ANTAG_STAFF_METHOD_COUNT; i++) {
         const struct antag_staff_method_row *row =

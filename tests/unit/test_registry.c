@@ -278,6 +278,7 @@ static void test_maximal_rows(void)
         {AG_KIND_ROTATION, "profile_id old_key_id new_key_id state old_probe new_probe"},
         {AG_KIND_GONE, ""},
         {AG_KIND_SEAL, ""},
+        {AG_KIND_PIN, ""},
     };
     union ag_regrow *row = calloc(1, sizeof(*row));
 

@@ -61,6 +61,10 @@ struct ag_backend_ops {
     enum antag_err (*destroy)(struct ag_backend *b, uint64_t handle, struct antag_fault *fault);
     /* Can the device be used now? It is tried, if it could not be before. errors: BACKEND, PROTECTION: why not. */
     enum antag_err (*check)(struct ag_backend *b, struct antag_fault *fault);
+    /* What the device asks for before it works, sealed as pin.h has it; tried at once. NULL: it needs none. Beside load and
+     * generate. errors: BACKEND (field pin: it is wrong). */
+    enum antag_err (*take_pin)(struct ag_backend *b, struct antag_slice sealed,
+                               struct antag_fault *fault);
 };
 
 extern const struct ag_backend_ops ag_backend_soft;

@@ -9,9 +9,7 @@
 
 #include "agent/keeper/backend/p11quirks.h"
 #include "agent/lib/clock.h"
-#include "agent/lib/home.h"
 #include "agent/lib/log.h"
-#include "agent/lib/secretfile.h"
 
 #define SLOTS_MAX    64
 #define TRY_AGAIN_MS 500 /* after a token that was not there */
@@ -46,7 +44,7 @@ bool ag_p11_is_lost(CK_RV rv)
     }
 }
 
-/* ---- the module's file and the PIN */
+/* ---- the module's file */
 
 static enum antag_err refuse_conf(struct antag_fault *fault, const struct ag_p11 *b,
                                   const char *key, const char *path, const char *why)
@@ -70,28 +68,6 @@ static enum antag_err check_module(const struct ag_p11 *b, struct antag_fault *f
     if ((st.st_mode & 022) != 0)
         return refuse_conf(fault, b, "module", b->conf.module, "can be written by others");
     return ANTAG_OK;
-}
-
-static enum antag_err read_pin(const struct ag_p11 *b, struct ag_secret **out,
-                               struct antag_fault *fault)
-{
-    bool credential = b->conf.pin_credential[0] != '\0';
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
-    char path[AG_PATH_MAX + sizeof b->conf.pin_credential];
-    struct antag_fault why;
-
-    if (credential && folder == NULL)
-        return antag_fault_set(fault, ANTAG_ERR_BACKEND, "pin_credential",
-                               "[keyring %s] pin_credential: the service manager passed no "
-                               "credentials; the unit needs LoadCredentialEncrypted=%s:FILE",
-                               b->conf.name, b->conf.pin_credential);
-    snprintf(path, sizeof path, "%s%s%s", credential ? folder : b->conf.pin_file,
-             credential ? "/" : "", b->conf.pin_credential);
-    if (ag_secret_read_line(path, out, &why) == ANTAG_OK)
-        return ANTAG_OK;
-    return antag_fault_set(fault, ANTAG_ERR_BACKEND, credential ? "pin_credential" : "pin_file",
-                           "[keyring %s] %s: %s", b->conf.name,
-                           credential ? "pin_credential" : "pin_file", antag_fault_text(&why));
 }
 
 /* "NAME=VALUE", which the module reads when it starts. */
@@ -196,7 +172,7 @@ static enum antag_err check_token(struct ag_p11 *b, const CK_TOKEN_INFO *info,
 static enum antag_err log_in(struct ag_p11 *b, struct antag_fault *fault)
 {
     struct ag_secret *pin = NULL;
-    enum antag_err err = read_pin(b, &pin, fault);
+    enum antag_err err = ag_p11_pin_read(&b->conf, b->ring_key, &b->pin, &pin, fault);
     CK_RV rv;
 
     if (err != ANTAG_OK)
@@ -206,12 +182,14 @@ static enum antag_err log_in(struct ag_p11 *b, struct antag_fault *fault)
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return ANTAG_OK;
     b->pin_refused = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_EXPIRED;
-    return ag_p11_failed(fault,
-                         b->pin_refused
-                             ? "the token refuses the PIN, which is not tried again before the "
-                               "agent is started anew"
-                             : "the token does not let the agent in",
-                         rv);
+    if (!b->pin_refused)
+        return ag_p11_failed(fault, "the token does not let the agent in", rv);
+    err = ag_p11_failed(fault,
+                        "the token refuses the PIN, which is not tried again before the agent is "
+                        "started anew or gets another",
+                        rv);
+    snprintf(fault->field, sizeof fault->field, "pin");
+    return err;
 }
 
 /* The session of one who works: those who sign share all but the last, which is everybody else's. */
@@ -292,40 +270,90 @@ static enum antag_err open_again(struct ag_p11 *b, struct antag_fault *fault)
     return err;
 }
 
+/* Opens them; generation 0 and `why` when it does not come to that. */
+static enum antag_err try_open(struct ag_p11 *b, struct antag_fault *fault)
+{
+    enum antag_err err;
+
+    atomic_store(&b->generation, 0);
+    b->tried_ms = ag_clock_mono_ms();
+    if ((err = open_again(b, fault)) != ANTAG_OK) {
+        snprintf(b->why, sizeof b->why, "%s", antag_fault_text(fault));
+        ag_log_fault(AG_LOG_WARN, "token.not_open", fault);
+        return err;
+    }
+    b->tried_ms = 0;
+    atomic_store(&b->generation, ++b->last_generation);
+    ag_log(AG_LOG_INFO, "token.open", AG_F_TEXT("keyring", b->conf.name),
+           AG_F_UINT("slot", b->slot));
+    return ANTAG_OK;
+}
+
 /* Sessions of another generation than `stale`, which turned out to be of no use. */
 enum antag_err ag_p11_need_sessions(struct ag_p11 *b, uint64_t stale, struct antag_fault *fault)
 {
     enum antag_err err = ANTAG_OK;
-    int64_t now_ms;
+    bool too_soon;
 
     pthread_rwlock_wrlock(&b->lock);
-    now_ms = ag_clock_mono_ms();
     if (atomic_load(&b->generation) == stale) {
         atomic_store(&b->generation, 0);
-        if (b->pin_refused || (b->tried_ms != 0 && now_ms - b->tried_ms < TRY_AGAIN_MS)) {
-            err = antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s", b->why);
-        } else {
-            b->tried_ms = now_ms;
-            if ((err = open_again(b, fault)) == ANTAG_OK) {
-                b->tried_ms = 0;
-                atomic_store(&b->generation, ++b->last_generation);
-                ag_log(AG_LOG_INFO, "token.open", AG_F_TEXT("keyring", b->conf.name),
-                       AG_F_UINT("slot", b->slot));
-            } else {
-                snprintf(b->why, sizeof b->why, "%s", antag_fault_text(fault));
-                ag_log_fault(AG_LOG_WARN, "token.not_open", fault);
-            }
-        }
+        too_soon = b->tried_ms != 0 && ag_clock_mono_ms() - b->tried_ms < TRY_AGAIN_MS;
+        err = b->pin_refused || too_soon
+                  ? antag_fault_set(fault, ANTAG_ERR_BACKEND, NULL, "%s", b->why)
+                  : try_open(b, fault);
     }
+    pthread_rwlock_unlock(&b->lock);
+    return err;
+}
+
+/* ---- another PIN */
+
+/* Lock held for writing. */
+static enum antag_err take_pin(struct ag_p11 *b, const struct ag_p11_pin *pin,
+                               struct antag_fault *fault)
+{
+    struct ag_p11_pin old = b->pin;
+    bool old_was_good = old.len > 0 && !b->pin_refused;
+    struct antag_fault unused = {0};
+    enum antag_err err;
+
+    b->pin = *pin;
+    b->pin_refused = false;
+    err = try_open(b, fault);
+    if (!b->pin_refused || old.len == 0)
+        return err;
+    b->pin = old;
+    if (old_was_good) {
+        b->pin_refused = false;
+        (void)!try_open(b, &unused);
+    }
+    return err;
+}
+
+enum antag_err ag_p11_take_pin(struct ag_p11 *b, struct antag_slice sealed,
+                               struct antag_fault *fault)
+{
+    struct ag_p11_pin pin = {.len = sealed.len};
+    enum antag_err err = ANTAG_OK;
+
+    if (sealed.len > sizeof pin.sealed)
+        return antag_fault_set(fault, ANTAG_ERR_BAD_PARAM, "sealed", "is longer than a PIN");
+    memcpy(pin.sealed, sealed.p, sealed.len);
+    pthread_rwlock_wrlock(&b->lock);
+    if (atomic_load(&b->generation) == 0 || pin.len != b->pin.len ||
+        memcmp(pin.sealed, b->pin.sealed, pin.len) != 0) /* neither is secret */
+        err = take_pin(b, &pin, fault);
     pthread_rwlock_unlock(&b->lock);
     return err;
 }
 
 /* ---- the whole */
 
-enum antag_err ag_p11_init(struct ag_p11 *b, const struct ag_conf_keyring *conf, size_t workers)
+enum antag_err ag_p11_init(struct ag_p11 *b, const struct ag_conf_keyring *conf,
+                           const struct ag_secret *ring_key, size_t workers)
 {
-    *b = (struct ag_p11){.conf = *conf, .workers = workers};
+    *b = (struct ag_p11){.conf = *conf, .ring_key = ring_key, .workers = workers};
     if ((b->sessions = calloc(workers + 1, sizeof *b->sessions)) == NULL)
         return ANTAG_ERR_NO_MEMORY;
     pthread_rwlock_init(&b->lock, NULL);

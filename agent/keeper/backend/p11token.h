@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #include "agent/keeper/backend/p11kit.h"
-#include "agent/lib/conf.h"
+#include "agent/keeper/backend/p11pin.h"
 
 struct ag_p11_session {
     CK_SESSION_HANDLE handle;
@@ -17,6 +17,8 @@ struct ag_p11_session {
 
 struct ag_p11 {
     struct ag_conf_keyring conf;
+    const struct ag_secret *ring_key; /* borrowed */
+    struct ag_p11_pin pin;            /* under `lock` */
     size_t workers;
     CK_FUNCTION_LIST *f; /* NULL: the module is not loaded */
     P11KitUri *uri;
@@ -31,9 +33,9 @@ struct ag_p11 {
     size_t session_count;            /* that are open; workers share them when there are fewer */
 };
 
-/* workers: that sign, and one more. errors: NO_MEMORY. */
+/* ring_key outlives it. workers: that sign, and one more. errors: NO_MEMORY. */
 ANTAG_MUST_CHECK enum antag_err ag_p11_init(struct ag_p11 *b, const struct ag_conf_keyring *conf,
-                                            size_t workers);
+                                            const struct ag_secret *ring_key, size_t workers);
 void ag_p11_fini(struct ag_p11 *b); /* logs out; also of one that is all zero */
 
 /* Sets BACKEND, with the answer by name. The libraries are loaded. */
@@ -44,6 +46,11 @@ bool ag_p11_is_lost(CK_RV rv);
  * between it repeats the cause. errors: BACKEND, PROTECTION. */
 ANTAG_MUST_CHECK enum antag_err ag_p11_need_sessions(struct ag_p11 *b, uint64_t stale,
                                                      struct antag_fault *fault);
+/* Logs in with the PIN that came from the registry, sealed; one that it works with already changes nothing. Of a PIN that the
+ * token refuses the former is taken back, if that was good. errors: BACKEND (field pin: the token refuses it; else it is
+ * tried when there is a token), BAD_PARAM. */
+ANTAG_MUST_CHECK enum antag_err ag_p11_take_pin(struct ag_p11 *b, struct antag_slice sealed,
+                                                struct antag_fault *fault);
 /* The session of one who works: those who sign share all but the last, which is everybody else's (worker: b->workers).
  * The lock is held for reading, and sessions are open. */
 struct ag_p11_session *ag_p11_session_of(struct ag_p11 *b, size_t worker);

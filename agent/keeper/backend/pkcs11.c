@@ -409,6 +409,12 @@ static enum antag_err p11_check(struct ag_backend *backend, struct antag_fault *
     return on_spare((struct p11 *)backend, "the token does not answer", &work, ask_token, fault);
 }
 
+static enum antag_err p11_take_pin(struct ag_backend *backend, struct antag_slice sealed,
+                                   struct antag_fault *fault)
+{
+    return ag_p11_take_pin(&((struct p11 *)backend)->token, sealed, fault);
+}
+
 /* ---- the whole */
 
 static void p11_close(struct ag_backend *backend)
@@ -432,7 +438,7 @@ static enum antag_err p11_open(const struct ag_conf_keyring *conf, const struct 
         return ANTAG_ERR_NO_MEMORY;
     b->base.ops = &ag_backend_pkcs11;
     b->ring_key = ring_key;
-    if (ag_p11_init(&b->token, conf, workers) != ANTAG_OK) {
+    if (ag_p11_init(&b->token, conf, ring_key, workers) != ANTAG_OK) {
         p11_close(&b->base);
         return ANTAG_ERR_NO_MEMORY;
     }
@@ -451,4 +457,5 @@ const struct ag_backend_ops ag_backend_pkcs11 = {
     .forget = p11_forget,
     .destroy = p11_destroy,
     .check = p11_check,
+    .take_pin = p11_take_pin,
 };

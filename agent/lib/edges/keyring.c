@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/core/probe.h"
+#include "agent/lib/pin.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -47,6 +48,8 @@ static const struct antag_field identity_fields[] = {IDENTITY};
 static const struct antag_field generate_fields[] = {IDENTITY, F(bits, UINT, 2048, 4096)};
 static const struct antag_field adopt_fields[] = {
     IDENTITY, F(sealed, BYTES, AG_SEAL_OVERHEAD + 1, AG_SEALED_KEY_MAX)};
+static const struct antag_field pin_fields[] = {
+    F(sealed, BYTES, AG_SEAL_OVERHEAD + 1, AG_PIN_SEALED_MAX)};
 static const struct antag_field load_fields[] = {
     IDENTITY, F(spki, BYTES, 1, ANTAG_SPKI_MAX),
     F(sealed, BYTES, AG_SEAL_OVERHEAD + 1, AG_SEALED_KEY_MAX), USE};
@@ -69,8 +72,10 @@ static const struct method {
     {"forget", SPEC(handle_fields)},
     {"destroy", SPEC(handle_fields)},
     {"check", {NULL, 0, sizeof(struct params)}},
+    {"pin", SPEC(pin_fields)},
     {"import", SPEC(identity_fields)},
     {"public", {NULL, 0, sizeof(struct params)}},
+    {"seal_pin", {NULL, 0, sizeof(struct params)}},
 };
 
 static const struct method *find_method(struct antag_slice name)
@@ -250,5 +255,32 @@ enum antag_err ag_keyring_signature_parse(const msgpack_object *result,
 
     if (err == ANTAG_OK)
         *signature = p.signature.v;
+    return err;
+}
+
+struct sealed_params {
+    struct antag_opt_slice sealed;
+};
+static const struct antag_field sealed_fields[] = {
+    ANTAG_FIELD(struct sealed_params, sealed, BYTES, true, AG_SEAL_OVERHEAD + 1, AG_PIN_SEALED_MAX,
+                0),
+};
+static const struct antag_params sealed_spec = {sealed_fields, COUNT(sealed_fields),
+                                                sizeof(struct sealed_params)};
+
+void ag_keyring_sealed_write(struct antag_writer *w, struct antag_slice sealed)
+{
+    antag_w_map(w);
+    antag_w_kv_bin(w, "sealed", sealed);
+    antag_w_end(w);
+}
+
+enum antag_err ag_keyring_sealed_parse(const msgpack_object *result, struct antag_slice *sealed)
+{
+    struct sealed_params p;
+    enum antag_err err = antag_params_parse(&sealed_spec, true, result, &p, NULL);
+
+    if (err == ANTAG_OK)
+        *sealed = p.sealed.v;
     return err;
 }

@@ -17,12 +17,15 @@
  *                      request destroy {handle} -> {}            forgotten, and destroyed wherever the keyring keeps it;
  *                                                                one that is not there is no error
  *                      request check {} -> {}                    can the device be used now? refused: why not
+ *                      request pin {sealed} -> {}                what the device asks for before it works (agent/lib/pin.h),
+ *                                                                tried at once
  *                      request probe {handle, profile_id, env, version, profile, client_id, time, probe} -> {signature}
  *                                                                of the probe of that id (agent/core/probe.h), under
  *                                                                a key of use probe or sign; recorded like any other
  *   steward -> opener  request import {handle, profile_id, env, version} + fd key [+ fd passphrase]
  *                                                                -> {spki, sealed}
  *                      request public {} + fd key -> {spki}
+ *                      request seal_pin {} + fd pin -> {sealed}
  * One opener takes one request and ends. */
 #ifndef AG_EDGES_KEYRING_H
 #define AG_EDGES_KEYRING_H
@@ -65,6 +68,11 @@ ANTAG_MUST_CHECK enum antag_err ag_keyring_probe_parse(const msgpack_object *par
 void ag_keyring_signature_write(struct antag_writer *w, struct antag_slice signature);
 ANTAG_MUST_CHECK enum antag_err ag_keyring_signature_parse(const msgpack_object *result,
                                                            struct antag_slice *signature);
+
+/* result of seal_pin */
+void ag_keyring_sealed_write(struct antag_writer *w, struct antag_slice sealed);
+ANTAG_MUST_CHECK enum antag_err ag_keyring_sealed_parse(const msgpack_object *result,
+                                                        struct antag_slice *sealed); /* borrowed */
 
 /* result of generate and import (sealed), public (spki only) */
 struct ag_keyring_made {

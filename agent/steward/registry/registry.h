@@ -18,6 +18,7 @@
 #include "agent/core/rotation.h"
 #include "agent/lib/edges/sealing.h"
 #include "agent/lib/keyform.h"
+#include "agent/lib/pin.h"
 #include "agent/lib/secret.h"
 #include "agent/lib/token.h"
 #include "antag/limits.h"
@@ -293,13 +294,23 @@ struct ag_row_seal {
     uint8_t bytes[AG_SEAL_BYTES_MAX];
 };
 
+/* The PIN of a token, sealed (agent/lib/pin.h); one row for each keyring that has one. */
+struct ag_row_pin {
+    uint64_t id;
+    char keyring[ANTAG_KEYRING_MAX + 1];
+    uint32_t uid; /* who gave it */
+    int64_t at_ms;
+    size_t sealed_len;
+    uint8_t sealed[AG_PIN_SEALED_MAX];
+};
+
 /* For each row kind K (app, profile, key, antom_key, fence, staff, intent, deed, grant, mail, code, change, approval,
- * recovery, merchant, rotation, gone, seal):
+ * recovery, merchant, rotation, gone, seal, pin):
  *   ag_registry_get_K(r, id, out, fault)        NOT_FOUND; REGISTRY when the row does not verify
  *   ag_registry_put_K(r, row, fault)            inserts when row->id is 0 (and sets it), else replaces
  *   ag_registry_each_K(r, visit, ctx, fault)    in order of id; a visit that returns an error ends it and
  *                                               is returned
- * and for all but gone and seal:
+ * and for all but gone, seal and pin:
  *   ag_registry_delete_K(r, id, fault)          what belongs to it must be deleted before; of keys only
  *                                               those without a private half
  * put_key inserts with row->id given when an intent of that id is there, and removes the intent.
@@ -336,6 +347,7 @@ AG_REGISTRY_KIND(merchant, struct ag_row_merchant)
 AG_REGISTRY_KIND(rotation, struct ag_row_rotation)
 AG_REGISTRY_KIND(gone, struct ag_row_gone)
 AG_REGISTRY_KIND(seal, struct ag_row_seal)
+AG_REGISTRY_KIND(pin, struct ag_row_pin)
 #undef AG_REGISTRY_KIND
 #define AG_REGISTRY_DELETE(K)                                                                      \
     ANTAG_MUST_CHECK enum antag_err ag_registry_delete_##K(struct ag_registry *r, uint64_t id,     \

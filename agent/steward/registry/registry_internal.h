@@ -32,6 +32,7 @@ enum ag_kind_id {
     AG_KIND_ROTATION, /* since schema 2 */
     AG_KIND_GONE,     /* since schema 2 */
     AG_KIND_SEAL,     /* since schema 2 */
+    AG_KIND_PIN,      /* since schema 2 */
     AG_KIND_COUNT
 };
 
@@ -55,6 +56,7 @@ union ag_regrow {
     struct ag_row_rotation rotation;
     struct ag_row_gone gone;
     struct ag_row_seal seal;
+    struct ag_row_pin pin;
 };
 
 enum ag_col_type { AG_COL_U64, AG_COL_U32, AG_COL_I64, AG_COL_BOOL, AG_COL_TEXT, AG_COL_BLOB };

@@ -216,6 +216,12 @@
     R(I64, at_ms, FREE, 2)                                                                         \
     R(BLOB, bytes, FREE, 2)
 
+#define PIN_COLS(R)                                                                                \
+    R(TEXT, keyring, FIXED, 2)                                                                     \
+    R(U32, uid, FREE, 2)                                                                           \
+    R(I64, at_ms, FREE, 2)                                                                         \
+    R(BLOB, sealed, FREE, 2)
+
 #define FIELD_SIZE(f) sizeof(((ROW *)0)->f)
 #define FITS_U64(f)   (FIELD_SIZE(f) == 8)
 #define FITS_I64(f)   (FIELD_SIZE(f) == 8)
@@ -309,6 +315,10 @@ static const struct ag_col gone_cols[] = {GONE_COLS(COLUMN)};
 SEAL_COLS(FITS)
 static const struct ag_col seal_cols[] = {SEAL_COLS(COLUMN)};
 #undef ROW
+#define ROW struct ag_row_pin
+PIN_COLS(FITS)
+static const struct ag_col pin_cols[] = {PIN_COLS(COLUMN)};
+#undef ROW
 
 #define COLS(a) (a), sizeof(a) / sizeof((a)[0])
 
@@ -346,6 +356,7 @@ const struct ag_kind ag_registry_kinds[AG_KIND_COUNT] = {
     [AG_KIND_GONE] = {"gone", "removed profile", sizeof(struct ag_row_gone), 2, AG_KIND_GONE,
                       COLS(gone_cols)},
     [AG_KIND_SEAL] = {"seal", "seal", sizeof(struct ag_row_seal), 2, AG_KIND_SEAL, COLS(seal_cols)},
+    [AG_KIND_PIN] = {"pin", "PIN", sizeof(struct ag_row_pin), 2, AG_KIND_PIN, COLS(pin_cols)},
 };
 
 #define ID_FIRST(T) _Static_assert(offsetof(T, id) == 0, #T " does not begin with its id")
@@ -367,3 +378,4 @@ ID_FIRST(struct ag_row_merchant);
 ID_FIRST(struct ag_row_rotation);
 ID_FIRST(struct ag_row_gone);
 ID_FIRST(struct ag_row_seal);
+ID_FIRST(struct ag_row_pin);

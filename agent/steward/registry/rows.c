@@ -474,6 +474,7 @@ TYPED(merchant, AG_KIND_MERCHANT, struct ag_row_merchant)
 TYPED(rotation, AG_KIND_ROTATION, struct ag_row_rotation)
 TYPED(gone, AG_KIND_GONE, struct ag_row_gone)
 TYPED(seal, AG_KIND_SEAL, struct ag_row_seal)
+TYPED(pin, AG_KIND_PIN, struct ag_row_pin)
 
 /* Kinds whose rows go again. */
 #define DELETED(K, KIND)                                                                           \

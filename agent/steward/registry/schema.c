@@ -329,6 +329,14 @@ static const char schema_2[] =
     "  uid INTEGER NOT NULL,\n"
     "  at_ms INTEGER NOT NULL,\n"
     "  bytes BLOB NOT NULL\n"
+    ") STRICT;\n"
+    "CREATE TABLE pin (\n"
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,\n"
+    "  mac BLOB NOT NULL,\n"
+    "  keyring TEXT NOT NULL UNIQUE CONSTRAINT \"a keyring has a name\" CHECK (keyring <> ''),\n"
+    "  uid INTEGER NOT NULL,\n"
+    "  at_ms INTEGER NOT NULL,\n"
+    "  sealed BLOB NOT NULL\n"
     ") STRICT;\n";
 
 _Static_assert(ANTAG_RATE_MAX == 1000000, "stored in schema 2");
