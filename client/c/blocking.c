@@ -33,7 +33,7 @@ struct ask {
     antag__write *write;
     const void *call;
     void *out;
-    size_t out_size;
+    size_t out_size, body_len;
 };
 
 static void ended(struct antag__wire *w, void *tag, const union antag__result *result,
@@ -133,9 +133,9 @@ static void wait_until_done(struct antag_client *c, struct waiting *call)
 }
 
 /* Room for one more: others' answers make it. False: not before `due_ms`. */
-static bool wait_for_room(struct antag_client *c, int64_t due_ms)
+static bool wait_for_room(struct antag_client *c, size_t body_len, int64_t due_ms)
 {
-    while (c->wire.in_flight >= ANTAG_INFLIGHT_PER_CONN - 1) { /* one is left for hello */
+    while (!antag__wire_has_room(&c->wire, body_len)) {
         if (antag__now_ms() >= due_ms)
             return false;
         if (!c->led) {
@@ -158,7 +158,7 @@ static enum antag_err try_once(struct antag_client *c, const struct ask *ask, in
     call.fault.err = ANTAG_OK;
     memset(ask->out, 0, ask->out_size);
     pthread_mutex_lock(&c->lock);
-    if (!wait_for_room(c, due_ms))
+    if (!wait_for_room(c, ask->body_len, due_ms))
         err = antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
                               "as many requests are under way on this connection as may be");
     else
@@ -213,7 +213,8 @@ static enum antag_err ask_agent(struct antag_client *c, const struct ask *ask, i
 enum antag_err antag_client_sign(struct antag_client *c, const struct antag_sign_call *call,
                                  struct antag_signed *out, struct antag_fault *fault)
 {
-    struct ask ask = {ANTAG__SIGN, "sign_request", antag__write_sign, call, out, sizeof *out};
+    struct ask ask = {ANTAG__SIGN, "sign_request", antag__write_sign, call,
+                      out,         sizeof *out,    call->body.len};
     enum antag_err err;
 
     memset(out, 0, sizeof *out);
@@ -226,7 +227,8 @@ static enum antag_err verify(struct antag_client *c, const char *method,
                              const struct antag_verify_call *call, struct antag_verified *out,
                              struct antag_fault *fault)
 {
-    struct ask ask = {ANTAG__VERIFY, method, antag__write_verify, call, out, sizeof *out};
+    struct ask ask = {ANTAG__VERIFY, method,      antag__write_verify, call,
+                      out,           sizeof *out, call->body.len};
     enum antag_err err;
 
     memset(out, 0, sizeof *out);
@@ -253,7 +255,7 @@ enum antag_err antag_client_verify_notification(struct antag_client *c,
 enum antag_err antag_client_health(struct antag_client *c, struct antag_health *out,
                                    struct antag_fault *fault)
 {
-    struct ask ask = {ANTAG__HEALTH, "health", antag__write_health, NULL, out, sizeof *out};
+    struct ask ask = {ANTAG__HEALTH, "health", antag__write_health, NULL, out, sizeof *out, 0};
 
     return ask_agent(c, &ask, 0, fault);
 }

@@ -181,6 +181,18 @@ static enum antag_err read_verify(const msgpack_object *o, struct antag_verified
     return ANTAG_OK;
 }
 
+/* Of an agent that does not tell, the protocol's own stay. */
+static void read_hello(const msgpack_object *o, struct antag__limits *out)
+{
+    const msgpack_object *limits = antag_object_get(o, "limits");
+
+    *out = (struct antag__limits){ANTAG_INFLIGHT_PER_CONN, ANTAG_INFLIGHT_BYTES_PER_CONN};
+    if (limits == NULL)
+        return;
+    (void)antag_object_uint(limits, "requests_per_connection", &out->requests);
+    (void)antag_object_uint(limits, "bytes_per_connection", &out->bytes);
+}
+
 enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o,
                                   union antag__result *out)
 {
@@ -191,6 +203,8 @@ enum antag_err antag__read_result(enum antag__kind kind, const msgpack_object *o
         err = read_sign(o, &out->sign);
     else if (kind == ANTAG__VERIFY)
         err = read_verify(o, &out->verify);
+    else if (kind == ANTAG__HELLO)
+        read_hello(o, &out->limits);
     else if (kind == ANTAG__WATCH && !antag_object_uint(o, "epoch", &out->event.epoch))
         err = ANTAG_ERR_BAD_FRAME; /* its kind is EPOCH, the first */
     else if (kind == ANTAG__HEALTH && !TAKE(o, "state", out->health.state))

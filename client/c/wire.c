@@ -12,6 +12,7 @@
 
 #include "proto/frame.h"
 
+#define AROUND_BODY  8192 /* bytes of a request beside its body, but for large headers */
 #define READ_AT_ONCE (64 * 1024)
 #define OUT_MAX      (8 * 1024 * 1024) /* bytes that wait for the agent to read */
 
@@ -81,9 +82,13 @@ static void end_slot(struct antag__wire *w, struct antag__slot *s,
     struct antag__slot was = *s;
 
     s->kind = ANTAG__FREE;
-    if (was.kind == ANTAG__HELLO)
+    if (was.kind == ANTAG__HELLO) {
+        if (result != NULL)
+            w->limits = result->limits;
         return;
+    }
     w->in_flight--;
+    w->bytes -= was.bytes;
     w->ended(w, was.tag, result, fault);
 }
 
@@ -101,7 +106,7 @@ void antag__wire_drop(struct antag__wire *w, const struct antag_fault *fault)
     w->last.err = ANTAG_OK;
     memcpy(gone, w->slots, sizeof gone); /* those who are told may submit anew */
     memset(w->slots, 0, sizeof w->slots);
-    w->in_flight = 0;
+    w->in_flight = w->bytes = 0;
     for (size_t i = 0; i < ANTAG_INFLIGHT_PER_CONN; i++)
         if (gone[i].kind != ANTAG__FREE && gone[i].kind != ANTAG__HELLO)
             w->ended(w, gone[i].tag, NULL, &why);
@@ -173,7 +178,8 @@ static enum antag_err put_request(struct antag__wire *w, struct antag__slot *slo
         return antag_fault_set(fault, err, NULL, "the request cannot be written");
     if ((err = put_frame(w, value, fault)) != ANTAG_OK)
         return err;
-    *slot = (struct antag__slot){.kind = kind, .id = w->next_id, .due_ms = due_ms};
+    *slot =
+        (struct antag__slot){.kind = kind, .id = w->next_id, .due_ms = due_ms, .bytes = value.len};
     return ANTAG_OK;
 }
 
@@ -200,6 +206,16 @@ bool antag__wire_wants_write(const struct antag__wire *w)
     return w->out_len > 0;
 }
 
+bool antag__wire_has_room(const struct antag__wire *w, size_t body_len)
+{
+    size_t slots = ANTAG_INFLIGHT_PER_CONN - 1; /* one is left for hello */
+
+    if (w->fd < 0 || w->in_flight == 0)
+        return true;
+    return !w->draining && w->in_flight < slots && w->in_flight < w->limits.requests &&
+           w->bytes + body_len + AROUND_BODY <= w->limits.bytes;
+}
+
 /* ---- connecting: a Unix socket takes a connection at once or refuses it */
 
 static enum antag_err dial(struct antag__wire *w, struct antag_fault *fault)
@@ -219,6 +235,8 @@ static enum antag_err dial(struct antag__wire *w, struct antag_fault *fault)
     w->fd = fd;
     w->out_len = w->in_len = 0;
     w->last.err = ANTAG_OK;
+    w->draining = false;
+    w->limits = (struct antag__limits){ANTAG_INFLIGHT_PER_CONN, ANTAG_INFLIGHT_BYTES_PER_CONN};
     return ANTAG_OK;
 }
 
@@ -234,8 +252,7 @@ static enum antag_err connect_now(struct antag__wire *w, struct antag_fault *fau
 {
     enum antag_err err = dial(w, fault);
 
-    if (err == ANTAG_OK &&
-        w->name[0] != '\0') /* for the agent's log; its answer tells nothing new */
+    if (err == ANTAG_OK)
         err = put_request(w, free_slot(w), ANTAG__HELLO, "hello", antag__write_hello, w->name,
                           antag__now_ms() + w->timeout_ms, fault);
     return err;
@@ -248,6 +265,8 @@ enum antag_err antag__wire_submit(struct antag__wire *w, enum antag__kind kind, 
     struct antag__slot *slot;
     enum antag_err err;
 
+    if (w->draining && w->in_flight == 0)
+        drop_with(w, ANTAG_ERR_RETRY, "the agent is stopping");
     if (w->fd < 0 && (err = connect_now(w, fault)) != ANTAG_OK)
         return err;
     if ((slot = free_slot(w)) == NULL)
@@ -259,6 +278,7 @@ enum antag_err antag__wire_submit(struct antag__wire *w, enum antag__kind kind, 
         return err;
     slot->tag = tag;
     w->in_flight++;
+    w->bytes += slot->bytes;
     if (!w->stepping)
         flush(w);
     return ANTAG_OK;
@@ -294,6 +314,7 @@ static void take_event(struct antag__wire *w, const struct antag_message *m)
 {
     struct antag_event event;
 
+    w->draining = w->draining || antag_slice_is(m->name, "draining");
     if (w->told != NULL && antag__read_event(m, &event))
         w->told(w, &event);
 }

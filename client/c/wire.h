@@ -15,12 +15,17 @@ enum antag__kind {
     ANTAG__WATCH
 };
 
+/* what the agent takes on one connection */
+struct antag__limits {
+    uint64_t requests, bytes; /* in flight */
+};
 /* the result of any kind */
 union antag__result {
     struct antag_signed sign;
     struct antag_verified verify;
     struct antag_health health;
-    struct antag_event event; /* of a watch: what it begins with */
+    struct antag_event event;    /* of a watch: what it begins with */
+    struct antag__limits limits; /* of hello */
 };
 
 struct antag__wire;
@@ -35,6 +40,7 @@ struct antag__slot {
     enum antag__kind kind;
     uint32_t id;
     int64_t due_ms; /* monotonic */
+    size_t bytes;   /* of its frame */
     void *tag;
 };
 struct antag__wire {
@@ -45,8 +51,10 @@ struct antag__wire {
     int fd;            /* -1: not connected */
     uint32_t next_id;
     struct antag__slot slots[ANTAG_INFLIGHT_PER_CONN];
-    size_t in_flight; /* hello is not counted */
-    bool stepping;    /* what is submitted meanwhile is written together, at the end of the step */
+    size_t in_flight, bytes; /* hello is not counted */
+    struct antag__limits limits;
+    bool draining; /* the agent is stopping: nothing new on this connection */
+    bool stepping; /* what is submitted meanwhile is written together, at the end of the step */
     struct antag_writer writer;
     uint8_t *out, *in; /* owned */
     size_t out_len, out_cap, in_len, in_cap;
@@ -74,6 +82,8 @@ void antag__wire_step(struct antag__wire *w);
 /* Gives up the connection: all in flight end with `fault`. */
 void antag__wire_drop(struct antag__wire *w, const struct antag_fault *fault);
 bool antag__wire_wants_write(const struct antag__wire *w);
+/* Would the agent take a request with a body of so many bytes beside those in flight, and would it still answer it? */
+bool antag__wire_has_room(const struct antag__wire *w, size_t body_len);
 int64_t antag__wire_due_ms(const struct antag__wire *w); /* monotonic; -1: none */
 
 /* ---- calls.c */

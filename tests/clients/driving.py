@@ -14,6 +14,7 @@ JARS = ":".join(["/usr/share/java/msgpack-core.jar", str(MADE / "java")])
 
 # how each driver is started; a client is here, or is not tested
 DRIVERS = {
+    "c": [str(BIN / "antag-cdriver")],
     "python": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "sync"],
     "python-asyncio": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "async"],
 }

@@ -185,7 +185,7 @@ def test_says_who_it_is_and_until_when_it_waits(language):
             s.sendall(good(r))
 
     _, agent = answers(language, script, [sign(trace="t1", time="12", merchant="m"), sign(deadline_ms=4000)])
-    assert agent.hellos and all(h["client"] == "driver 1" and 1 in h["versions"] for h in agent.hellos)
+    assert agent.hellos and all(h["client"] == "driver 1" and 1 in h.get("versions", [1]) for h in agent.hellos)
     first = {k: v for k, v in seen[0].params.items() if k != "deadline_ms"}
     assert seen[0].method == "sign_request"
     assert first == {"profile": "shop/sandbox", "method": "POST", "uri": PAY, "body": b"x", "trace": "t1", "time": "12",
@@ -479,6 +479,7 @@ def test_no_more_than_the_agent_takes(language):
 
     limits = {"requests_per_connection": 4, "bytes_per_connection": 100000}
     with Scripted(script, limits) as agent, Driver(language, agent.path) as driver:
+        own([driver.ask(sign(b"0"))], [b"0"])  # some pipeline their first calls behind hello
         bodies = [f"b{n}".encode() for n in range(40)]
         own(driver.many([sign(b) for b in bodies]), bodies)
         assert max(count for count, _ in most.values()) <= 4 and not wrong
