@@ -18,7 +18,8 @@ DRIVERS = {
     "python": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "sync"],
     "python-asyncio": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "async"],
 }
-ENV = {**os.environ, "PYTHONPATH": str(ROOT / "client/python"), "GO111MODULE": "off"}
+DRIVERS["node"] = ["node", str(HERE / "drivers/node_driver.js")]
+ENV = {**os.environ, "PYTHONPATH": str(ROOT / "client/python"), "NODE_PATH": str(MADE / "node/node_modules")}
 
 
 class Failed(Exception):
