@@ -9,16 +9,19 @@ from agent_fixture import BIN, SLOW, as_uid
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-MADE = BIN.parent / "clients"  # what is compiled for tests
-JARS = ":".join(["/usr/share/java/msgpack-core.jar", str(MADE / "java")])
+MADE = BIN.parent / "clients"  # what make_clients.py made
+JAVA_PATH = ":".join([str(MADE / "java"), "/usr/share/java/msgpack-core.jar"])
 
 # how each driver is started; a client is here, or is not tested
 DRIVERS = {
     "c": [str(BIN / "antag-cdriver")],
     "python": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "sync"],
     "python-asyncio": ["/usr/bin/python3", str(HERE / "drivers/python_driver.py"), "async"],
+    "node": ["node", str(HERE / "drivers/node_driver.js")],
+    "java": ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", JAVA_PATH, "JavaDriver"],
+    "go": [str(MADE / "go/driver")],
+    "php": ["php", str(HERE / "drivers/php_driver.php")],
 }
-DRIVERS["node"] = ["node", str(HERE / "drivers/node_driver.js")]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "client/python"), "NODE_PATH": str(MADE / "node/node_modules")}
 
 
