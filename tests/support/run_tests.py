@@ -18,14 +18,14 @@ import xml.etree.ElementTree
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = SOURCE / "build"
-GROUPS = ["unit", "property", "fuzz", "integration", "faults"]
+GROUPS = ["unit", "property", "fuzz", "integration", "clients", "faults"]
 # what belongs to one subject, on the release build: --only changes
 TOPICS = {
     "changes": {"integration": ["test_changes.py", "test_merchants.py", "test_mail.py", "test_staff.py", "test_apps.py",
                                 "test_onboard.py", "test_readme.py"],
                 "faults": ["test_change_crashes.py"]},
     "keyrings": {"integration": ["test_keyring_rules.py", "test_keyrings.py", "test_tpm.py", "test_tpm_faults.py",
-                                 "test_seals.py"],
+                                 "test_keyring_pin.py", "test_seals.py"],
                  "faults": ["test_generate_crashes.py"]},
     "rotation": {"integration": ["test_rotation.py", "test_switch.py", "test_readme.py"],
                  "faults": ["test_rotation_crashes.py"]},
@@ -74,10 +74,10 @@ class Config:
 
 def configs(full):
     """What is built, and which groups run on it. --full runs every group and file everywhere."""
-    every = GROUPS
+    every = [g for g in GROUPS if full or g != "clients"]
     one_by_one = [] if full else SEQUENTIAL
     return [
-        Config("gcc-release", "gcc", "release", every),
+        Config("gcc-release", "gcc", "release", GROUPS),
         Config("clang-asan", "clang", "asan", every, slow=4),
         Config("gcc-asan", "gcc", "asan", every if full else ["unit", "property", "fuzz"], slow=4),
         Config("gcc-tsan", "gcc", "tsan", every if full else ["unit", "integration", "faults"], slow=6,
@@ -135,6 +135,16 @@ def build(config):
         return False
     print(f"{config.name:<14} built in {seconds:.1f} s with {version_of(config.compiler)}", flush=True)
     return True
+
+
+def make_clients(config, tally):
+    """Programs, classes and modules of the clients of other languages."""
+    started = time.monotonic()
+    log = config.folder / "clients.log"
+    if run(["/usr/bin/python3", "tests/clients/make_clients.py", str(config.folder)], log, timeout=600) == 0:
+        return True
+    tally.add(config.name, "clients", 0, 1, time.monotonic() - started, [Name("the clients are not made"), *tail(log)])
+    return False
 
 
 def version_of(compiler):
@@ -274,7 +284,9 @@ def main():
             tally.add(config.name, "build", 0, 1, 0, [Name("does not build")])
             continue
         for group in wanted:
-            if group in ("integration", "faults"):
+            if group == "clients" and not make_clients(config, tally):
+                continue
+            if group in ("integration", "clients", "faults"):
                 run_pytest_group(config, group, tally, extra)
             else:
                 run_ctest_group(config, group, tally)

@@ -7,11 +7,13 @@ const { AntomError, ConnectionLost, badFrame, badParam, pauseBeforeRepeat, shown
 const SOCKET_DEFAULT = '/run/antom-agent/agent.sock';
 const NAME = 'antomagent-node/0.1.0';
 
+/** Not repeated, unlike a connection that the agent closed. */
+const closed = () => new AntomError(501, 'RETRY', 'retry', 'the client was closed');
 const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 /** Calls to one agent, all on one connection. See index.d.ts. */
 class AntomAgent {
-  #path; #timeoutMs; #name; #link = null; #connecting = null;
+  #path; #timeoutMs; #name; #link = null; #connecting = null; #opening = null;
 
   constructor({ path, timeoutMs = 10000, name = NAME } = {}) {
     this.#path = path || process.env.ANTOM_AGENT_SOCKET || SOCKET_DEFAULT;
@@ -21,7 +23,9 @@ class AntomAgent {
   }
 
   close() {
-    if (this.#link) this.#link.lose(new ConnectionLost(null, 'the client was closed'));
+    for (const link of [this.#link, this.#opening]) {
+      if (link) link.lose(closed());
+    }
     this.#link = null;
   }
 
@@ -109,13 +113,16 @@ class AntomAgent {
 
   async #connect(deadline) {
     const link = new Link(this.#path, this.#name);
+    this.#opening = link;
     try {
       await link.hello(deadline);
+      this.#link = link;
     } catch (e) {
       link.lose(new ConnectionLost());
       throw e;
+    } finally {
+      this.#opening = null;
     }
-    this.#link = link;
   }
 }
 

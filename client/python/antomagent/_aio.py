@@ -6,11 +6,16 @@ import os
 from typing import Any, AsyncIterator, Dict, Mapping, Optional, Union
 
 from . import _wire
-from ._errors import AntomError, ConnectionLost, bad_frame, bad_param, timed_out, unreachable
+from ._errors import RETRY, AntomError, ConnectionLost, bad_frame, bad_param, timed_out, unreachable
 from ._wire import Event, Headers, Signed, Verified
 
 _ID_MAX = 0x7FFFFFFF
 _AROUND = 4096  # bytes of a request beside its body, at most, but for headers
+
+
+def _closed() -> AntomError:
+    """Not repeated, unlike a connection that the agent closed."""
+    return AntomError(RETRY, "RETRY", "retry", "the client was closed")
 
 
 class _Link:
@@ -44,7 +49,7 @@ class _Link:
         except AntomError as e:
             lost = e
         except asyncio.CancelledError:
-            lost = ConnectionLost(None, "the client was closed")
+            lost = _closed()
         self.close(lost)
 
     def _take(self, kind: str, ident: Optional[int], error: Any, result: Any) -> None:
@@ -123,7 +128,7 @@ class AsyncClient:
         """Calls under way end with RETRY."""
         link, self._link = self._link, None
         if link is not None:
-            link.close(ConnectionLost(None, "the client was closed"))
+            link.close(_closed())
             await asyncio.gather(link.task, return_exceptions=True)
 
     # ---- calls
