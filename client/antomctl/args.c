@@ -30,7 +30,8 @@ void ctl_args_usage(const struct ctl_command *command, char *out, size_t size)
 
     (void)snprintf(out, size, "antomctl %s", command->words);
     for (const struct ctl_arg *a = command->positionals; a != NULL && a->name != NULL; a++) {
-        (void)snprintf(part, sizeof(part), a->required ? " %s" : " [%s]", a->name);
+        (void)snprintf(part, sizeof(part), a->required ? " %s%s" : " [%s%s]", a->name,
+                       a->kind == CTL_TEXTS ? "..." : "");
         append(out, size, part);
     }
     for (const struct ctl_arg *a = command->options; a != NULL && a->name != NULL; a++) {
@@ -315,7 +316,7 @@ static enum antag_err on_positional(struct reader *r, const char *word)
 
     for (size_t i = 0; list != NULL && list->name != NULL; i++, list++) {
         if (i == r->positional) {
-            r->positional++;
+            r->positional += list->kind != CTL_TEXTS; /* that one takes all the others */
             return give(r, list, word);
         }
     }

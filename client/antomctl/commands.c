@@ -448,6 +448,37 @@ const struct ctl_command ctl_commands[] = {
         .example = "key import shop/sandbox --file merchant.pem",
     },
     {
+        .words = "migrate scan",
+        .positionals = ARGS({"PATH", NULL, CTL_TEXTS, true, NULL, "files and folders"}),
+        .flags = CTL_SAFE,
+        .run = ctl_run_migrate_scan,
+        .render = ctl_render_migrate,
+        .help = "Find RSA private keys that lie in files, and say which to import and rotate",
+        .notes = "In configuration, environment files, sources, and archives of them: PEM, DER and "
+                 "bare\n"
+                 "base64. Nothing private is printed. What git keeps of deleted files is "
+                 "compressed in a\n"
+                 "form of its own and is not looked at, nor are PKCS#12 files and Java keystores.",
+        .example = "migrate scan /etc/payment /srv/app",
+    },
+    {
+        .words = "migrate import",
+        .positionals = ARGS(PROFILE),
+        .options = ARGS({"--file", "PATH", CTL_TEXT, true, NULL, "where it lies; an archive, too"},
+                        {"--fingerprint", "HEX", CTL_TEXT, false, NULL,
+                         "the beginning of its fingerprint, where several lie there"},
+                        KEY_VERSION(false), KEYRING),
+        .method = "key_import",
+        .flags = CTL_SLOW,
+        .run = ctl_run_migrate_import,
+        .view = &ctl_view_key_made,
+        .help = "Take a private key from where `migrate scan` found it",
+        .notes = "The file stays as it is: delete the key there once the service signs through the "
+                 "agent,\n"
+                 "and rotate it, as whoever read the file has it.",
+        .example = "migrate import shop/live --file /etc/payment/app.properties",
+    },
+    {
         .words = "key list",
         .positionals = ARGS(PROFILE),
         .method = "key_list",

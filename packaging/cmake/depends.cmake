@@ -10,6 +10,7 @@ pkg_check_modules(P11KIT REQUIRED p11-kit-1>=0.24) # its headers; keepers of PKC
 pkg_check_modules(TSS REQUIRED tss2-esys>=3.2 tss2-mu tss2-rc tss2-tctildr) # likewise, keepers of TPM keyrings
 pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
+pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive>=3.6) # antomctl looks into archives
 pkg_search_module(MSGPACK REQUIRED IMPORTED_TARGET msgpack-c>=4.0 msgpack>=4.0)
 if(ANTAG_TESTS)
   pkg_check_modules(CUNIT REQUIRED IMPORTED_TARGET cunit)
