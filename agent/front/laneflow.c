@@ -50,6 +50,8 @@ void ag_pace_came(struct ag_pace *p, uint64_t now_ns, size_t count, bool awaits)
 {
     uint64_t each = p->ended_ns != 0 ? (now_ns - p->ended_ns) / count : 0;
 
+    if (p->count == AG_PACE_OVER && each > AG_PACE_JUMP * p->each_ns)
+        each = AG_PACE_JUMP * p->each_ns;
     for (size_t i = 0; i < count && each > 0; i++) {
         p->count += p->count < AG_PACE_OVER;
         p->each_ns = (p->each_ns * (p->count - 1) + each) / p->count;

@@ -32,9 +32,11 @@ void ag_laneflow_sent(struct ag_laneflow *f, int64_t now);
 void ag_laneflow_answered(struct ag_laneflow *f, int64_t now, bool awaits);
 void ag_laneflow_reset(struct ag_laneflow *f); /* another keeper */
 
-/* How fast a keeper signs while it has work, all its threads together: a mean over the last AG_PACE_OVER signatures, so
- * that one pause of the machine does not make a fast keyring look slow. Zeroed: nothing is known. */
+/* How fast a keeper signs while it has work, all its threads together: a mean over the last AG_PACE_OVER signatures, each of which
+ * counts at most AG_PACE_JUMP times what is known: a pause of machine or front does not make a fast keyring look slow, and one
+ * that became slow is known as such after some of its signatures. Zeroed: nothing is known. */
 #define AG_PACE_OVER 64
+#define AG_PACE_JUMP 8
 
 struct ag_pace {
     uint64_t ended_ns; /* when a signature came last; 0: none, or there was nothing to do since */

@@ -102,7 +102,7 @@ void antag__wire_drop(struct antag__wire *w, const struct antag_fault *fault)
     if (w->fd >= 0)
         close(w->fd);
     w->fd = -1;
-    w->out_len = w->in_len = 0;
+    w->out_at = w->out_len = w->in_len = 0;
     w->last.err = ANTAG_OK;
     memcpy(gone, w->slots, sizeof gone); /* those who are told may submit anew */
     memset(w->slots, 0, sizeof w->slots);
@@ -140,13 +140,23 @@ static bool reserve(uint8_t **p, size_t *cap, size_t want)
     return true;
 }
 
+/* What was sent leaves the buffer. */
+static void close_gap(struct antag__wire *w)
+{
+    memmove(w->out, w->out + w->out_at, w->out_len - w->out_at);
+    w->out_len -= w->out_at;
+    w->out_at = 0;
+}
+
 static enum antag_err put_frame(struct antag__wire *w, struct antag_slice value,
                                 struct antag_fault *fault)
 {
     size_t len = ANTAG_FRAME_HEAD + value.len;
 
-    if (w->out_len + len > OUT_MAX)
+    if (w->out_len - w->out_at + len > OUT_MAX)
         return antag_fault_set(fault, ANTAG_ERR_BUSY, NULL, "the agent does not read fast enough");
+    if (w->out_at > w->out_cap / 2) /* not after each part of a large request */
+        close_gap(w);
     if (!reserve(&w->out, &w->out_cap, w->out_len + len))
         return antag_fault_set(fault, ANTAG_ERR_NO_MEMORY, NULL, NULL);
     antag_frame_render(value.len, w->out + w->out_len);
@@ -185,25 +195,23 @@ static enum antag_err put_request(struct antag__wire *w, struct antag__slot *slo
 
 static void flush(struct antag__wire *w)
 {
-    size_t done = 0;
-
-    while (done < w->out_len) {
-        ssize_t n = send(w->fd, w->out + done, w->out_len - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (w->out_at < w->out_len) {
+        ssize_t n =
+            send(w->fd, w->out + w->out_at, w->out_len - w->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) /* lost ones are found by reading, which may hold answers still */
             break;
-        done += (size_t)n;
+        w->out_at += (size_t)n;
     }
-    if (done > 0)
-        memmove(w->out, w->out + done, w->out_len - done);
-    w->out_len -= done;
+    if (w->out_at == w->out_len)
+        w->out_at = w->out_len = 0;
 }
 
 bool antag__wire_wants_write(const struct antag__wire *w)
 {
-    return w->out_len > 0;
+    return w->out_at < w->out_len;
 }
 
 bool antag__wire_has_room(const struct antag__wire *w, size_t body_len)
@@ -233,7 +241,7 @@ static enum antag_err dial(struct antag__wire *w, struct antag_fault *fault)
     }
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
     w->fd = fd;
-    w->out_len = w->in_len = 0;
+    w->out_at = w->out_len = w->in_len = 0;
     w->last.err = ANTAG_OK;
     w->draining = false;
     w->limits = (struct antag__limits){ANTAG_INFLIGHT_PER_CONN, ANTAG_INFLIGHT_BYTES_PER_CONN};
@@ -402,13 +410,13 @@ static void check_due(struct antag__wire *w)
 void antag__wire_step(struct antag__wire *w)
 {
     w->stepping = true;
-    if (w->fd >= 0 && w->out_len > 0)
+    if (w->fd >= 0 && antag__wire_wants_write(w))
         flush(w);
     if (w->fd >= 0)
         receive(w);
     check_due(w);
     w->stepping = false;
-    if (w->fd >= 0 && w->out_len > 0)
+    if (w->fd >= 0 && antag__wire_wants_write(w))
         flush(w);
 }
 

@@ -56,8 +56,8 @@ struct antag__wire {
     bool draining; /* the agent is stopping: nothing new on this connection */
     bool stepping; /* what is submitted meanwhile is written together, at the end of the step */
     struct antag_writer writer;
-    uint8_t *out, *in; /* owned */
-    size_t out_len, out_cap, in_len, in_cap;
+    uint8_t *out, *in;                               /* owned */
+    size_t out_at, out_len, out_cap, in_len, in_cap; /* out_at: what is before it was sent */
     struct antag_decoder decoder;
     bool decoder_made;
     struct antag_fault last; /* an answer with id nil: why the connection is about to end */

@@ -59,6 +59,9 @@ extern const char bench_body[];
 EVP_PKEY *key_load(const char *path);
 /* `key` plays Antom. The response is of now. */
 bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out);
+/* The same with another body, which is borrowed. */
+bool calls_make_of(const char *profile, const char *client_id, EVP_PKEY *key,
+                   struct antag_slice body, struct calls *out);
 
 /* As the event loop's calls of the library. */
 enum antag_err calls_submit(const struct calls *c, enum op op, struct antag_async *a,

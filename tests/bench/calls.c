@@ -1,5 +1,6 @@
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -57,9 +58,15 @@ EVP_PKEY *key_load(const char *path)
 
 bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struct calls *out)
 {
-    struct antag_slice body = antag_slice_of(bench_body);
-    char text[1024];
+    return calls_make_of(profile, client_id, key, antag_slice_of(bench_body), out);
+}
+
+bool calls_make_of(const char *profile, const char *client_id, EVP_PKEY *key,
+                   struct antag_slice body, struct calls *out)
+{
+    char *text = malloc(body.len + 512);
     uint8_t sig[512];
+    bool good;
     size_t sig_len;
     time_t t = time(NULL);
     struct tm tm;
@@ -67,8 +74,12 @@ bool calls_make(const char *profile, const char *client_id, EVP_PKEY *key, struc
 
     memset(out, 0, sizeof *out);
     strftime(out->time, sizeof out->time, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
-    n = snprintf(text, sizeof text, "POST %s\n%s.%s.%s", SENT, client_id, out->time, bench_body);
-    if (!sign(key, text, (size_t)n, sig, &sig_len))
+    n = text == NULL ? 0 : snprintf(text, 512, "POST %s\n%s.%s.", SENT, client_id, out->time);
+    if (n > 0)
+        memcpy(text + n, body.p, body.len);
+    good = n > 0 && sign(key, text, (size_t)n + body.len, sig, &sig_len);
+    free(text);
+    if (!good)
         return false;
     header_of(sig, sig_len, out->signature, sizeof out->signature);
     out->headers[0] = (struct antag_header){"client-id", client_id};

@@ -82,7 +82,8 @@ static void run_many(struct run *r)
     int ep = epoll_create1(EPOLL_CLOEXEC), n;
 
     for (unsigned i = 0; i < r->l->connections; i++) {
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &r->conns[i]};
+        /* by edges, as a large request is written in parts and wants to be told of room */
+        struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = &r->conns[i]};
 
         if (epoll_ctl(ep, EPOLL_CTL_ADD, antag_async_fd(r->conns[i].async), &e) != 0)
             r->failed = !fail("epoll", strerror(errno));

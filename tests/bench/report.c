@@ -1,6 +1,9 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
+
+#include <openssl/crypto.h>
 
 #include "tests/bench/bench.h"
 
@@ -145,12 +148,36 @@ static json_t *row_json(const struct report *r, const struct row *row)
     return o;
 }
 
+/* What figures depend on: "AMD EPYC, 2 cores, Linux 6.18, OpenSSL 3.0.22". */
+static void machine_text(unsigned cores, char *out, size_t size)
+{
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    char line[256], cpu[128] = "unknown processor";
+    struct utsname u = {.release = ""};
+
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':') != NULL) {
+            snprintf(cpu, sizeof cpu, "%.100s", strchr(line, ':') + 2);
+            cpu[strcspn(cpu, "\n")] = '\0';
+            break;
+        }
+    if (f != NULL)
+        fclose(f);
+    (void)uname(&u);
+    u.release[strcspn(u.release, "-+")] = '\0';
+    snprintf(out, size, "%s, %u cores, Linux %s, OpenSSL %s", cpu, cores, u.release,
+             OpenSSL_version(OPENSSL_VERSION_STRING));
+}
+
 bool report_json(const struct report *r, const char *path)
 {
-    json_t *top = json_pack("{s:i, s:i, s:i}", "rounds", (int)r->rounds, "round_ms", (int)r->ms,
-                            "cores", (int)r->cores);
+    char machine[320];
+    json_t *top;
     bool good;
 
+    machine_text(r->cores, machine, sizeof machine);
+    top = json_pack("{s:s, s:i, s:i, s:i}", "machine", machine, "rounds", (int)r->rounds,
+                    "round_ms", (int)r->ms, "cores", (int)r->cores);
     for (size_t i = 0; i < r->row_count; i++) {
         const struct row *row = &r->rows[i];
         json_t *op = json_object_get(top, row->op);

@@ -34,7 +34,8 @@ def go(to):
     source.parent.mkdir(parents=True, exist_ok=True)
     if not source.is_symlink():
         source.symlink_to(CLIENT / "go")
-    programs = {"driver": HERE / "drivers/go_driver", "pay": CLIENT / "go/examples/pay", "receiver": CLIENT / "go/examples/receiver"}
+    programs = {"driver": HERE / "drivers/go_driver", "pay": CLIENT / "go/examples/pay", "receiver": CLIENT / "go/examples/receiver",
+                "bench": ROOT / "tests/bench/clients/go_bench"}
     for name, folder in programs.items():
         if folder.exists():
             run("go", "build", "-o", to / name, ".", cwd=folder, **go_env(to))
@@ -45,7 +46,7 @@ def java(to):
     sources = [p for d in ("src/main/java", "src/test/java", "examples") for p in sorted((CLIENT / "java" / d).rglob("*.java"))]
     to.mkdir(parents=True, exist_ok=True)
     run("javac", "--release", "17", "-Xlint:all,-serial,-processing", "-Werror", "-proc:none", "-d", to, "-cp",
-        f"{MSGPACK_JAVA}:{JUNIT}", *sources, HERE / "drivers/JavaDriver.java")
+        f"{MSGPACK_JAVA}:{JUNIT}", *sources, HERE / "drivers/JavaDriver.java", ROOT / "tests/bench/clients/Bench.java")
 
 
 def main():

@@ -161,7 +161,8 @@ def test_is_notified(shop, antom, tmp_path, language):
         for wrong_target, wrong_headers, wrong_body in ((target + "&a=1", headers, body), (target, headers, body + b" "), (target, {}, body)):
             status, _, answer = post(port, wrong_target, wrong_headers, wrong_body)
             assert status == 400 and b"resultStatus" not in answer
-        assert post(port, target, headers, b"", length=1048577)[0] == 413
+        large = bytes(1048577) if language == "php" else b""  # php -S reads all of it before its script runs; others need not see it
+        assert post(port, target, headers, large, length=1048577)[0] == 413
         shop.ctl("lock")
         try:
             assert post(port, target, headers, body)[0] == 503

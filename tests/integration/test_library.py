@@ -235,7 +235,7 @@ def test_unknown_things_and_events(mode, threads, calls):
         for id_, method, params in asked:
             assert method == "sign_request" and params["profile"] == "shop/sandbox" and params["trace"] == "driver"
             assert 0 < params["deadline_ms"] <= 20000 * SLOW
-            s.sendall(frame([2, "draining", {"x": 1}]) + good(id_, params) + frame([2, "what", {}]))
+            s.sendall(frame([2, "epoch", {"x": 1}]) + good(id_, params) + frame([2, "what", {}]))
 
     with Scripted(script) as agent:
         lines, status = drive(mode, agent.path, threads, calls)

@@ -64,7 +64,12 @@ static void test_pace(void)
     for (int i = 0; i < 500; i++)
         ag_pace_came(&p, now += 1000000, 1, true);
     ag_pace_came(&p, now += 1000000000, 1, true);
-    CU_ASSERT(p.each_ns > 16000000 && p.each_ns < 17000000);
+    CU_ASSERT(p.each_ns > 1000000 && p.each_ns < 1120000);
+    ag_pace_came(&p, now += 1000000000, 16, true);
+    CU_ASSERT(p.each_ns < 3000000);
+    for (int i = 0; i < 100; i++)
+        ag_pace_came(&p, now += 150000000, 1, true);
+    CU_ASSERT(p.each_ns > 75000000); /* a hundred signatures, and it is known */
     for (int i = 0; i < 500; i++)
         ag_pace_came(&p, now += 150000000, 1, true);
     CU_ASSERT(p.each_ns > 149000000 && p.each_ns <= 150000000);
