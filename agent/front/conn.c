@@ -14,6 +14,7 @@
 #define BUF_FIRST   4096        /* of an incomplete frame; grows with what has really come */
 #define READ_DIRECT (64 * 1024) /* from here on a frame is read into its own buffer */
 #define OUT_FIRST   4096
+#define SPARE_MAX   65536 /* larger buffers for answers are not kept */
 
 struct ag_sending {
     uv_write_t req;
@@ -231,11 +232,26 @@ static void mark_dirty(struct ag_conn *c)
     TAILQ_INSERT_TAIL(&c->worker->dirty, c, dirty);
 }
 
+/* One that another connection gave back. */
+static void take_spare(struct ag_conn *c)
+{
+    struct ag_worker *w = c->worker;
+
+    if (w->spare_count == 0)
+        return;
+    w->spare_count--;
+    c->out = w->spare[w->spare_count].bytes;
+    c->out_cap = w->spare[w->spare_count].cap;
+}
+
 static bool out_room(struct ag_conn *c, size_t more)
 {
-    size_t want = c->out_len + more, cap = c->out_cap > 0 ? c->out_cap : OUT_FIRST;
+    size_t want = c->out_len + more, cap;
     uint8_t *p;
 
+    if (c->out == NULL)
+        take_spare(c);
+    cap = c->out_cap > 0 ? c->out_cap : OUT_FIRST;
     if (want <= c->out_cap)
         return true;
     while (cap < want)
@@ -283,7 +299,14 @@ size_t ag_conn_unread(const struct ag_conn *c)
 
 static void free_out(struct ag_conn *c)
 {
-    free(c->out);
+    struct ag_worker *w = c->worker;
+
+    if (c->out != NULL && c->out_cap <= SPARE_MAX && w->spare_count < AG_WORKER_SPARES) {
+        w->spare[w->spare_count].bytes = c->out;
+        w->spare[w->spare_count++].cap = c->out_cap;
+    } else {
+        free(c->out);
+    }
     c->out = NULL;
     c->out_len = c->out_cap = 0;
 }

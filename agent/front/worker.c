@@ -267,6 +267,8 @@ static void free_tools(struct ag_worker *w)
     ag_verifier_free(w->verifier);
     ag_hasher_free(w->hasher);
     free(w->read_buf);
+    while (w->spare_count > 0)
+        free(w->spare[--w->spare_count].bytes);
     uv_mutex_destroy(&w->inbox->lock);
     free(w->inbox);
     free(w);

@@ -42,6 +42,8 @@ struct ag_uid {
 };
 
 /* Its members below are for the worker's own thread: conn.c, request.c and health.c work on them. */
+#define AG_WORKER_SPARES 64
+
 struct ag_worker {
     struct ag_shared *shared;
     uv_loop_t loop;
@@ -53,6 +55,12 @@ struct ag_worker {
 
     /* tools, one of each for all requests, as they are handled one after the other */
     uint8_t *read_buf; /* AG_READ_BUF */
+    struct {
+        uint8_t *bytes;
+        size_t cap;
+    } spare
+        [AG_WORKER_SPARES]; /* buffers for answers: a connection has one while it has something to say */
+    size_t spare_count;
     struct antag_decoder decoder;
     struct antag_writer writer;
     struct ag_hasher *hasher;

@@ -1,4 +1,4 @@
-"""What many connections, keys and large bodies cost, and what stays of it: `packaging/bench --scale [--quick]`. Rows of a table in turns on
+"""What many connections, keys and large bodies cost, and what stays of it: `packaging/bench --scale [--quick]`, `--soak`. Rows of a table in turns on
 one agent; memory is what a role has of its own (proportional set size)."""
 import json
 import pathlib
@@ -16,13 +16,14 @@ from wire import connect, frame  # noqa: E402
 CLIENT_ID, PAY = "SANDBOX_5X00000000000001", "/ams/api/v1/payments/pay"
 QUICK = "--quick" in sys.argv
 ROUNDS, MS = (1, 300) if QUICK else (5, 1000)
-KEYS = (1, 100) if QUICK else (1, 1000, 10000)
+KEYS = (1, 30) if QUICK else (1, 1000, 10000)
 CONF = ("\n[audit]\ndurability = buffered\n[limits]\nconnections_per_uid = 12000\nrequests_per_uid = 16384\nrequests = 16384\n"
         "bytes_per_uid = 1073741824\nbytes = 1073741824\n")
 
 
 def memory_mb(agent, role):
-    for line in pathlib.Path(f"/proc/{agent.pid_of(role)}/smaps_rollup").read_text().splitlines():
+    pid = agent.process.pid if role == "supervisor" else agent.pid_of(role, "soft" if role == "keeper" else "")
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
 
@@ -90,9 +91,9 @@ def make_keys(agent, had, count):
         c.timeout = 120
         for n in range(had, count):
             profile = f"many{n // 100}/sandbox"
-            if n % 100 == 0:
+            if n % 100 == 0 or n == 1:
                 agent.make_profile(f"many{n // 100}", "sandbox", key=False)
-            c.sendall(frame([0, n, "key_generate", {"profile": profile}]))
+            c.send_raw(frame([0, n, "key_generate", {"profile": profile}]))
             _, _, error, _ = c.recv_message()
             assert error is None, error
 
@@ -126,6 +127,26 @@ def keys(b):
               f"{memory_mb(b.agent, 'steward'):>12.1f}", flush=True)
 
 
+def soak(b):
+    """Ten million verifies and a million signs: what each role has of its own after every tenth of them."""
+    print("\nmemory of the roles, MB, over ten million verifies and one million signs\n")
+    roles = ("front", "keeper", "steward", "supervisor")
+    done = {"verify": 0, "sign": 0}
+    print(f"{'verifies':>12}{'signs':>10}" + "".join(f"{r:>12}" for r in roles))
+    goals = {"verify": 100000 if QUICK else 10000000, "sign": 10000 if QUICK else 1000000}
+
+    def row():
+        print(f"{done['verify']:>12}{done['sign']:>10}" + "".join(f"{memory_mb(b.agent, r):>12.2f}" for r in roles), flush=True)
+
+    b.load("verify", 16, 8, ms=MS), b.load("sign", 16, 8, ms=MS)  # buffers grow while the first come
+    row()
+    for op in ("verify", "sign"):
+        for tenth in range(1, 11):
+            while done[op] < goals[op] * tenth / 10:
+                done[op] += b.load(op, 16, 8, ms=2000)["ops"]
+            row()
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="antag-bench-") as folder, Agent(conf=CONF) as agent:
         antom = pathlib.Path(folder) / "antom.pem"
@@ -134,6 +155,9 @@ def main():
         agent.make_profile("shop", "sandbox", CLIENT_ID, antom_key=public)
         b = Bench(agent, antom)
         print(f"RSA-2048, record buffered, client and agent on the same cores; medians of {ROUNDS} rounds of {MS} ms")
+        if "--soak" in sys.argv:
+            soak(b)
+            return
         connections(b)
         bodies(b)
         keys(b)

@@ -32,7 +32,7 @@ TOPICS = {
 }
 JOBS = os.cpu_count() or 2  # of tests that wait for agents one more
 ONCE = ["test_change_crashes.py", "test_generate_crashes.py", "test_rotation_crashes.py", "test_quickstart.py",
-        "test_style.py", "test_processes.py", "test_hardened.py"]  # they do not depend on the build
+        "test_style.py", "test_processes.py", "test_hardened.py", "test_steady.py", "test_bench.py"]  # they do not depend on the build
 # where one thing is done after the other: nothing for a race to be found in
 SEQUENTIAL = ["test_apps.py", "test_audit.py", "test_cli.py", "test_explain.py", "test_home.py", "test_import.py",
               "test_keys.py", "test_library.py", "test_onboard.py", "test_readme.py", "test_vectors.py"]
