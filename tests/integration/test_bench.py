@@ -157,3 +157,38 @@ def test_raw_devices(tmp_path):
     finally:
         tpm.kill()
     assert rawring("pkcs11").returncode == 2
+
+
+# ---- what changed between two runs
+
+
+def row(rate, ratio, noise=0.02):
+    around = lambda v: [v * (1 - noise), v * (1 + noise)]  # noqa: E731
+    return {"rate": rate, "rate_spread": around(rate), "ratio": ratio, "ratio_spread": around(ratio)}
+
+
+@pytest.mark.parametrize("old, new, same_machine, says", [
+    (row(1000, 0.9), row(1005, 0.9), True, "2 figures compared, 0 changed"), (row(1000, 0.9), row(800, 0.7), True, "2 changed"),
+    (row(1000, 0.9), row(800, 0.9), False, "1 figures compared, 0 changed"), (row(1000, 0.9), row(1000, 0.7), False, "WORSE"),
+    (row(1000, 0.7), row(1000, 0.9), False, "better"), (row(1000, 0.9, 0.3), row(1000, 0.7, 0.3), True, "0 changed")])
+def test_compare(tmp_path, old, new, same_machine, says):
+    """Beyond noise, and across machines only what is held against raw."""
+    for name, one, machine in (("old", old, "a"), ("new", new, "a" if same_machine else "b")):
+        (tmp_path / name).write_text(json.dumps({"machine": machine, "sign": {"c16": one}, "verify": {}}))
+    done = subprocess.run(["/usr/bin/python3", SOURCE / "tests/bench/compare.py", tmp_path / "old", tmp_path / "new"], capture_output=True, text=True)
+    assert says in done.stdout, done.stdout
+    assert done.returncode == (1 if "WORSE" in done.stdout else 0)
+
+
+def test_compare_misses_a_row(tmp_path):
+    (tmp_path / "old").write_text(json.dumps({"machine": "a", "sign": {"c16": row(1, 1), "c1": row(1, 1)}}))
+    (tmp_path / "new").write_text(json.dumps({"machine": "a", "sign": {"c16": row(1, 1)}}))
+    done = subprocess.run(["/usr/bin/python3", SOURCE / "tests/bench/compare.py", tmp_path / "old", tmp_path / "new"], capture_output=True, text=True)
+    assert done.returncode == 1 and "gone" in done.stdout
+
+
+def test_the_accepted_figures():
+    """baseline.json is of a whole run, and says on what machine."""
+    kept = json.loads((SOURCE / "tests/bench/baseline.json").read_text())
+    assert kept["machine"] and kept["rounds"] >= 15
+    assert {"c1", "commit", "c16"} <= set(kept["sign"]) and {"c1", "c16"} <= set(kept["verify"])

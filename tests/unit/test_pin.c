@@ -80,5 +80,7 @@ int main(void)
         CU_TEST_INFO_NULL,
     };
 
+    if (ag_secret_setup(NULL) != ANTAG_OK)
+        return 1;
     return run_tests("pin", tests);
 }
