@@ -12,6 +12,8 @@
 
 #include "client/c/wire.h"
 
+#define QUEUE_PAUSE_MS 10
+
 /* a call that waits; on its thread's stack */
 struct waiting {
     enum antag__kind kind;
@@ -149,6 +151,35 @@ static bool wait_for_room(struct antag_client *c, size_t body_len, int64_t due_m
     return true;
 }
 
+static void sleep_ms(int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    while (nanosleep(&t, &t) != 0 && errno == EINTR)
+        continue;
+}
+
+/* Under the lock, which is given up while the queue of the agent's socket is full: nothing tells when it is not. */
+static enum antag_err submit(struct antag_client *c, const struct ask *ask, int64_t due_ms,
+                             struct waiting *call, struct antag_fault *fault)
+{
+    for (;;) {
+        enum antag_err err;
+
+        c->wire.queue_full = false;
+        err = antag__wire_submit(&c->wire, ask->kind, ask->method, ask->write, ask->call, due_ms,
+                                 call, fault);
+        if (err != ANTAG_ERR_UNREACHABLE || !c->wire.queue_full)
+            return err;
+        if (antag__now_ms() + QUEUE_PAUSE_MS >= due_ms)
+            return antag_fault_set(fault, ANTAG_ERR_TIMEOUT, NULL,
+                                   "%s: no connection was taken in time", c->wire.path);
+        pthread_mutex_unlock(&c->lock);
+        sleep_ms(QUEUE_PAUSE_MS);
+        pthread_mutex_lock(&c->lock);
+    }
+}
+
 static enum antag_err try_once(struct antag_client *c, const struct ask *ask, int64_t due_ms,
                                struct antag_fault *fault)
 {
@@ -162,8 +193,7 @@ static enum antag_err try_once(struct antag_client *c, const struct ask *ask, in
         err = antag_fault_set(fault, ANTAG_ERR_BUSY, NULL,
                               "as many requests are under way on this connection as may be");
     else
-        err = antag__wire_submit(&c->wire, ask->kind, ask->method, ask->write, ask->call, due_ms,
-                                 &call, fault);
+        err = submit(c, ask, due_ms, &call, fault);
     if (err == ANTAG_OK) {
         if (antag__wire_wants_write(&c->wire))
             wake_leader(c);
@@ -176,14 +206,6 @@ static enum antag_err try_once(struct antag_client *c, const struct ask *ask, in
     if (err != ANTAG_OK)
         memset(ask->out, 0, ask->out_size);
     return err;
-}
-
-static void sleep_ms(int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-    while (nanosleep(&t, &t) != 0 && errno == EINTR)
-        continue;
 }
 
 /* Class "retry" is repeated once, when there is time left for it; a time that is over is not. */

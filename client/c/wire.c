@@ -1,7 +1,6 @@
 #include "client/c/wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,17 +228,17 @@ bool antag__wire_has_room(const struct antag__wire *w, size_t body_len)
 static enum antag_err dial(struct antag__wire *w, struct antag_fault *fault)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), kept;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), kept;
 
     memcpy(a.sun_path, w->path, strlen(w->path) + 1);
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
         kept = errno;
+        w->queue_full = kept == EAGAIN;
         if (fd >= 0)
             close(fd);
         return antag_fault_set(fault, ANTAG_ERR_UNREACHABLE, NULL, "%s: %s", w->path,
                                strerror(kept));
     }
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
     w->fd = fd;
     w->out_at = w->out_len = w->in_len = 0;
     w->last.err = ANTAG_OK;

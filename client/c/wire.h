@@ -49,6 +49,8 @@ struct antag__wire {
     antag__ended *ended;
     antag__told *told; /* NULL: nobody watches */
     int fd;            /* -1: not connected */
+    bool
+        queue_full; /* why it is not, when the last submit was UNREACHABLE: trying again soon may help */
     uint32_t next_id;
     struct antag__slot slots[ANTAG_INFLIGHT_PER_CONN];
     size_t in_flight, bytes; /* hello is not counted */

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import struct
 import threading
 import time
@@ -453,6 +454,45 @@ def test_nobody_there(language, tmp_path):
     with pytest.raises(Failed) as failed, Driver(language, "/" + "x" * 200) as driver:
         driver.call(sign())
     assert failed.value.name == "BAD_PARAM"
+
+
+@each
+def test_a_full_queue(language, tmp_path):
+    """As many have connected as the agent's socket holds: it is waited for, within the deadline."""
+    path = tmp_path / "agent.sock"
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        s.listen(0)
+        while True:
+            one = socket.socket(socket.AF_UNIX)
+            one.setblocking(False)
+            waiting.append(one)
+            try:
+                one.connect(str(path))
+            except BlockingIOError:
+                break
+
+        def accept_all():
+            time.sleep(0.4)  # the driver stands before a full queue by then
+            while True:
+                try:
+                    c, _ = s.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(c,), daemon=True).start()
+
+        def serve(c):
+            for r in Scripted(None).requests(c):
+                c.sendall(good(r))
+
+        with Driver(language, path) as driver:
+            fails(driver, sign(b"too soon", deadline_ms=100), "TIMEOUT")
+            threading.Thread(target=accept_all, daemon=True).start()
+            own([driver.ask(sign(b"then"))], [b"then"])
+        for one in waiting:
+            one.close()
+        s.shutdown(socket.SHUT_RDWR)
 
 
 @each

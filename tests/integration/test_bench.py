@@ -54,7 +54,8 @@ def test_figures(agent, keys, tmp_path):
     assert told["sign"]["pipelined"]["cpu_us"]["keeper"] > told["verify"]["pipelined"]["cpu_us"]["keeper"]
     assert told["rounds"] == 7 and told["cores"] == os.cpu_count()
     lines = done.stdout.splitlines()
-    assert len([x for x in lines if x.startswith(("sign", "verify"))]) == 11
+    assert len([x for x in lines if x.startswith(("sign", "verify"))]) == 11 + 3  # rows, and where lone requests spend their time
+    assert told["machine"].count(",") == 3
     assert max(map(len, lines)) <= 120
 
 

@@ -6,6 +6,7 @@ const wire = require('./wire');
 const { ConnectionLost, timedOut, unreachable } = require('./errors');
 
 const ID_MAX = 0x7fffffff;
+const QUEUE_PAUSE_MS = 10;
 const AROUND_BODY = 4096; // bytes of a request beside its body, but for large headers
 
 class Link {
@@ -25,12 +26,24 @@ class Link {
     this.said = null;
     this.splitter = new wire.Splitter();
     this.connected = false;
-    this.socket = net.connect(path);
-    this.socket.on('connect', () => { this.connected = true; });
-    this.socket.on('data', (data) => this.read(data));
-    this.socket.on('error', (e) => this.lose(this.connected ? new ConnectionLost(this.said) : unreachable(path, e.code || e.message)));
-    this.socket.on('close', () => this.lose(new ConnectionLost(this.said)));
+    this.unsent = []; // while it is not connected
     this.name = name;
+    this.dial();
+  }
+
+  dial() {
+    const socket = net.connect(this.path);
+    this.socket = socket;
+    socket.on('connect', () => {
+      this.connected = true;
+      for (const data of this.unsent.splice(0)) socket.write(data);
+    });
+    socket.on('data', (data) => this.read(data));
+    socket.on('error', (e) => {
+      if (!this.connected && e.code === 'EAGAIN' && this.isOpen) setTimeout(() => this.isOpen && this.dial(), QUEUE_PAUSE_MS); // its queue is full
+      else this.lose(this.connected ? new ConnectionLost(this.said) : unreachable(this.path, e.code || e.message));
+    });
+    socket.on('close', () => this.connected && this.lose(new ConnectionLost(this.said)));
   }
 
   /** Resolves when the agent has said what it takes. */
@@ -99,7 +112,8 @@ class Link {
       };
       this.waiting.set(id, call);
       this.socket.ref();
-      this.socket.write(data);
+      if (this.connected) this.socket.write(data);
+      else this.unsent.push(data);
     });
   }
 

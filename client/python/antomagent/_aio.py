@@ -3,14 +3,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, AsyncIterator, Dict, Mapping, Optional, Union
+import socket
+from typing import Any, AsyncIterator, Dict, Mapping, Optional, Tuple, Union
 
 from . import _wire
+from ._client import QUEUE_PAUSE
 from ._errors import RETRY, AntomError, ConnectionLost, bad_frame, bad_param, timed_out, unreachable
 from ._wire import Event, Headers, Signed, Verified
 
 _ID_MAX = 0x7FFFFFFF
 _AROUND = 4096  # bytes of a request beside its body, at most, but for headers
+
+
+async def _dial(path: str) -> Tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(path)  # of a Unix socket at once, or not at all
+            return await asyncio.open_unix_connection(sock=sock)
+        except BlockingIOError:  # its queue is full: nothing tells when it is not
+            sock.close()
+            await asyncio.sleep(QUEUE_PAUSE)
+        except BaseException:
+            sock.close()
+            raise
 
 
 def _closed() -> AntomError:
@@ -236,7 +253,7 @@ class AsyncClient:
     async def _connect(self, deadline: float) -> _Link:
         left = max(deadline - asyncio.get_running_loop().time(), 0)
         try:
-            reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(self._path), left)
+            reader, writer = await asyncio.wait_for(_dial(self._path), left)
         except asyncio.TimeoutError as e:
             raise timed_out() from e
         except OSError as e:

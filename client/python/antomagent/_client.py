@@ -13,6 +13,7 @@ from ._errors import AntomError, ConnectionLost, bad_frame, bad_param, timed_out
 from ._wire import Event, Headers, Signed, Verified
 
 _ID_MAX = 0x7FFFFFFF
+QUEUE_PAUSE = 0.01
 
 
 class _Connection:
@@ -24,8 +25,7 @@ class _Connection:
         self._splitter = _wire.Splitter()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._sock.settimeout(_left(deadline))
-            self._sock.connect(path)
+            self._dial(path, deadline)
         except TimeoutError as e:
             self.close()
             raise timed_out() from e
@@ -39,6 +39,15 @@ class _Connection:
             raise
         if isinstance(limits, dict) and isinstance(limits.get("frame"), int):
             self._splitter.limit = limits["frame"]
+
+    def _dial(self, path: str, deadline: float) -> None:
+        while True:
+            self._sock.settimeout(_left(deadline))
+            try:
+                self._sock.connect(path)
+                return
+            except BlockingIOError:  # its queue is full: nothing tells when it is not
+                clock.sleep(min(QUEUE_PAUSE, _left(deadline)))
 
     def close(self) -> None:
         self._sock.close()
