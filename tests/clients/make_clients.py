@@ -16,12 +16,12 @@ def run(*command, cwd=None, **env):
 
 
 def node(to):
-    """From the npm registry, once."""
-    if (to / "node_modules/@msgpack/msgpack/package.json").exists():
+    """From the npm registry, once: what the client needs, and what compiles its types."""
+    if (to / "node_modules/typescript/package.json").exists() and (to / "node_modules/@msgpack/msgpack/package.json").exists():
         return
     to.mkdir(parents=True, exist_ok=True)
     shutil.copy(CLIENT / "node/package.json", to)
-    run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent", cwd=to)
+    run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent", "typescript@5", cwd=to)
 
 
 def go_env(to):

@@ -624,3 +624,12 @@ def test_answers_of_the_vectors(language):
             assert answer["ok"]["age_ms"] == result["age_ms"]
         else:
             assert answer["error"]["name"] == "BAD_FRAME", answer
+
+
+def test_each_case_is_for_every_client():
+    """No hole in the matrix: a case that stands here is run with each driver."""
+    cases = {name: f for name, f in globals().items() if name.startswith("test_") and name != "test_each_case_is_for_every_client"}
+    assert len(cases) >= 25 and set(DRIVERS) >= {"c", "python", "python-asyncio", "node", "java", "go", "php"}
+    for name, f in cases.items():
+        marks = [m.args for m in f.pytestmark if m.name == "parametrize"]
+        assert ("language", list(DRIVERS)) in marks, name

@@ -53,6 +53,14 @@ def test_own_tests(language):
     assert counts and counts[0] != "0", done.stdout[-3000:]
 
 
+def test_types_of_node():
+    """The TypeScript declarations take what is right, and refuse what is not."""
+    done = subprocess.run(["node", str(MADE / "node/node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022",
+                           "--moduleResolution", "node", "--module", "commonjs", str(CLIENT / "node/test/types.ts")],
+                          env=ENV, capture_output=True, text=True, timeout=120 * SLOW)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture(scope="module")
 def antom(tmp_path_factory):
     with FalseAntom(tmp_path_factory.mktemp("antom")) as antom:

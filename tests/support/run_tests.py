@@ -219,6 +219,9 @@ def run_pytest_group(config, group, tally, extra, files=None):
     if failed:
         what += tail(log, 60)
     tally.add(config.name, group, passed, failed, seconds, what)
+    if group == "clients":
+        matrix = re.search(r"^=+ clients: case by language =+\n(.*?)^(?=[-=])", log.read_text(errors="replace"), re.M | re.S)
+        print("\n" + (matrix.group(1) if matrix else "no matrix of the clients\n"), flush=True)
 
 
 def run_libfuzzer(tally, seconds_each):
