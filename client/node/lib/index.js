@@ -13,7 +13,7 @@ const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 /** Calls to one agent, all on one connection. See index.d.ts. */
 class AntomAgent {
-  #path; #timeoutMs; #name; #link = null; #connecting = null; #opening = null;
+  #path; #timeoutMs; #name; #link = null; #connecting = null; #opening = null; #isClosed = false;
 
   constructor({ path, timeoutMs = 10000, name = NAME } = {}) {
     this.#path = path || process.env.ANTOM_AGENT_SOCKET || SOCKET_DEFAULT;
@@ -27,6 +27,7 @@ class AntomAgent {
       if (link) link.lose(closed());
     }
     this.#link = null;
+    this.#isClosed = true;
   }
 
   async signRequest(c) {
@@ -102,6 +103,7 @@ class AntomAgent {
   }
 
   async #usable(deadline) {
+    if (this.#isClosed) throw closed();
     while (!this.#link || !this.#link.isOpen || this.#link.isDraining) {
       if (!this.#connecting) {
         this.#connecting = this.#connect(deadline).finally(() => { this.#connecting = null; });

@@ -114,3 +114,10 @@ test('closing ends what is under way', async () => {
   await assert.rejects(call, (e) => e instanceof AntomError && e.reason === 'the client was closed');
   await new Promise((resolve) => { silent.close(resolve); });
 });
+
+test('after closing there are no more calls', async () => {
+  await sign();
+  agent.close();
+  await assert.rejects(sign(), (e) => e instanceof AntomError && e.reason === 'the client was closed');
+  assert.strictEqual(connections, 1);
+});
