@@ -18,8 +18,6 @@ _Static_assert(ANTAG_HEADER_VALUE_MAX <= ANTAG_SIG_HEADER_MAX, "what is let in i
 void ag_antom_signature_render(uint32_t key_version, struct antag_slice sig,
                                char out[AG_ANTOM_SIG_TEXT_MAX])
 {
-    static const char escaped[] = "+/=";
-    static const char *const escapes[] = {"%2B", "%2F", "%3D"};
     char base64[BASE64_MAX + 1];
     size_t at;
 
@@ -30,13 +28,13 @@ void ag_antom_signature_render(uint32_t key_version, struct antag_slice sig,
     at = (size_t)snprintf(out, AG_ANTOM_SIG_TEXT_MAX,
                           "algorithm=RSA256,keyVersion=%" PRIu32 ",signature=", key_version);
     for (const char *p = base64; *p != '\0'; p++) {
-        const char *which = strchr(escaped, *p);
+        const char *escape = *p == '+' ? "%2B" : *p == '/' ? "%2F" : *p == '=' ? "%3D" : NULL;
 
-        if (which == NULL) {
+        if (escape == NULL) {
             out[at++] = *p;
             continue;
         }
-        memcpy(out + at, escapes[which - escaped], 3);
+        memcpy(out + at, escape, 3);
         at += 3;
     }
     out[at] = '\0';

@@ -25,6 +25,8 @@ struct ag_lane {
     struct ag_pace pace; /* of the keeper that is joined */
     bool blocked;        /* the kernel took no more; wait until it is writable */
     int64_t max_wait_ms; /* as configured */
+    uint64_t conf_seq;   /* of the view that said so */
+    bool conf_known;
     struct ag_laneflow flow;
 };
 
@@ -44,6 +46,7 @@ struct ag_links {
     uv_timer_t timer; /* the earliest deadline or lane_until of a job */
     int64_t timer_at; /* INT64_MAX: not running */
     struct ag_job **slots;
+    size_t cores;
     uint32_t slot_count, slot_cap;
     uint32_t *free_slots;
     uint32_t free_count;
@@ -442,10 +445,15 @@ bool ag_links_is_up(struct ag_links *links, const char *keyring)
 
 static void take_conf(struct ag_lane *lane, const struct ag_job *job)
 {
-    const struct ag_conf_keyring *k = ag_conf_find_keyring(&job->view->conf, lane->keyring);
+    const struct ag_conf_keyring *k;
 
-    lane->threads = k && k->threads > 0 ? (size_t)k->threads : (size_t)uv_available_parallelism();
+    if (lane->conf_known && lane->conf_seq == job->view->seq)
+        return;
+    k = ag_conf_find_keyring(&job->view->conf, lane->keyring);
+    lane->threads = k && k->threads > 0 ? (size_t)k->threads : lane->links->cores;
     lane->max_wait_ms = k ? k->max_wait_ms : 0;
+    lane->conf_seq = job->view->seq;
+    lane->conf_known = true;
 }
 
 void ag_links_submit(struct ag_links *links, struct ag_job *job)
@@ -684,6 +692,7 @@ struct ag_links *ag_links_new(uv_loop_t *loop, ag_job_on_done *on_done,
     links->on_settled = on_settled;
     links->ctx = ctx;
     links->timer_at = INT64_MAX;
+    links->cores = uv_available_parallelism(); /* a system call, so once */
     TAILQ_INIT(&links->lanes);
     uv_timer_init(loop, &links->timer); /* cannot fail */
     links->timer.data = links;

@@ -12,7 +12,7 @@
 #define AG_LANE_WAIT_MS 2000
 #define AG_LANE_PACKET_JOBS                                                                        \
     4 /* few, so that as many of the keeper's threads wake up as have work */
-#define AG_LANE_JOBS_A_THREAD 4 /* in flight for each keeper thread; the rest waits here */
+#define AG_LANE_JOBS_A_THREAD 8 /* in flight for each keeper thread; the rest waits here */
 
 struct ag_links;
 

@@ -12,8 +12,9 @@
 #include "agent/keeper/backend/backend.h"
 #include "agent/lib/log.h"
 
-/* Contexts kept a worker. A context holds a reference to its key, so a forgotten key must be found in
- * every cache: it can stand in one slot only, and slots change hands by atomic exchange. */
+/* Contexts kept a worker. A context holds a copy of its key, as threads that share one wait for each other's blinding; so
+ * a forgotten key must be found in every cache: it can stand in one slot only, and slots change hands by atomic
+ * exchange. */
 #define CONTEXTS_MAX 1024u
 
 struct soft_key {
@@ -60,11 +61,16 @@ static void context_free(struct context *c)
 static struct context *context_new(const struct soft_key *key)
 {
     struct context *c = calloc(1, sizeof *c);
+    EVP_PKEY *own = EVP_PKEY_dup(key->pkey);
 
-    if (c == NULL)
+    if (c == NULL || own == NULL) {
+        EVP_PKEY_free(own);
+        free(c);
         return NULL;
+    }
     c->serial = key->serial;
-    c->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+    c->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    EVP_PKEY_free(own); /* the context has it */
     if (c->ctx == NULL || EVP_PKEY_sign_init(c->ctx) <= 0 ||
         EVP_PKEY_CTX_set_rsa_padding(c->ctx, RSA_PKCS1_PADDING) <= 0 ||
         EVP_PKEY_CTX_set_signature_md(c->ctx, EVP_sha256()) <= 0) {
