@@ -708,6 +708,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
     }
     set_limit(c);
     ag_worker_settle(w);
+    w->came += got > 0;
 }
 
 static void read_start(struct ag_conn *c)

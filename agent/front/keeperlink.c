@@ -433,6 +433,18 @@ void ag_links_join(struct ag_links *links, const char *keyring, int fd)
     links->on_settled(links->ctx);
 }
 
+bool ag_links_are_busy(const struct ag_links *links)
+{
+    const struct ag_lane *lane;
+
+    TAILQ_FOREACH(lane, &links->lanes, link)
+    {
+        if (lane->sent_count + lane->waiting_count > 0)
+            return true;
+    }
+    return false;
+}
+
 bool ag_links_is_up(struct ag_links *links, const char *keyring)
 {
     const struct ag_lane *lane = find_lane(links, keyring);

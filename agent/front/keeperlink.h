@@ -12,7 +12,7 @@
 #define AG_LANE_WAIT_MS 2000
 #define AG_LANE_PACKET_JOBS                                                                        \
     4 /* few, so that as many of the keeper's threads wake up as have work */
-#define AG_LANE_JOBS_A_THREAD 8 /* in flight for each keeper thread; the rest waits here */
+#define AG_LANE_JOBS_A_THREAD 4 /* in flight for each keeper thread; the rest waits here */
 
 struct ag_links;
 
@@ -34,6 +34,7 @@ void ag_links_join(struct ag_links *links, const char *keyring, int fd);
 /* How long the work that is here will take, by what signatures took of late: what a caller who is refused
  * for want of room is told. 0: not known. */
 int64_t ag_links_wait_ms(struct ag_links *links);
+bool ag_links_are_busy(const struct ag_links *links); /* a job waits, or is in flight */
 bool ag_links_is_up(struct ag_links *links, const char *keyring);
 
 /* An empty job. NULL: out of memory. Ended by discard, or handed over by submit. */

@@ -20,10 +20,15 @@ struct parcel {
 };
 STAILQ_HEAD(parcels, parcel);
 
+#define LINGER_NS   30000
+#define LINGER_VAIN 4   /* times in a row, and then */
+#define LINGER_SKIP 256 /* requests without it */
+
 struct ag_inbox {
     uv_thread_t thread;
     uv_async_t wake;
     uv_check_t check;
+    uv_idle_t linger; /* runs while the loop looks for the next request instead of sleeping */
     bool closing;
 
     uv_mutex_t lock; /* guards what follows; held for a few pointers only */
@@ -135,12 +140,51 @@ static void on_settled(void *ctx)
     move_on(ctx, false);
 }
 
+/* ---- lingering: to wake a sleeper takes longer than to verify. A lone caller who asks one thing after the other comes again at
+ * once, so the loop looks for him for a moment before it sleeps. Not while keepers work, which need the core, nor beside other
+ * callers, who do, nor where it was in vain of late. */
+
+static void on_linger(uv_idle_t *idle)
+{
+    struct ag_worker *w = idle->data;
+
+    if (uv_hrtime() < w->linger_until_ns)
+        return;
+    uv_idle_stop(idle);
+    w->linger_on = false;
+    if (++w->linger_vain < LINGER_VAIN)
+        return;
+    w->linger_vain = 0; /* nobody here comes again that soon */
+    w->linger_skip = LINGER_SKIP;
+}
+
+/* At the end of a turn in which requests came. */
+static void linger(struct ag_worker *w, unsigned came)
+{
+    bool wanted = came == 1 && !ag_links_are_busy(w->links);
+
+    if (w->linger_on)
+        w->linger_vain = 0;
+    else if (w->linger_skip > 0)
+        w->linger_skip--;
+    wanted = wanted && w->linger_skip == 0;
+    w->linger_until_ns = uv_hrtime() + LINGER_NS;
+    if (wanted && !w->linger_on)
+        uv_idle_start(&w->inbox->linger, on_linger);
+    else if (!wanted && w->linger_on)
+        uv_idle_stop(&w->inbox->linger);
+    w->linger_on = wanted;
+}
+
 /* After all callbacks of one turn of the loop: what has gathered for busy keepers goes out. */
 static void on_check(uv_check_t *check)
 {
     struct ag_worker *w = check->data;
 
     move_on(w, false);
+    if (w->came > 0)
+        linger(w, w->came);
+    w->came = 0;
 }
 
 static void tell_drained(struct ag_worker *w)
@@ -189,6 +233,7 @@ static void close_all(struct ag_worker *w)
     ag_links_close(w->links);
     uv_close((uv_handle_t *)&w->due_timer, NULL);
     uv_close((uv_handle_t *)&w->inbox->check, NULL);
+    uv_close((uv_handle_t *)&w->inbox->linger, NULL);
     uv_close((uv_handle_t *)&w->inbox->wake, NULL);
 }
 
@@ -250,10 +295,11 @@ static enum antag_err make_handles(struct ag_worker *w)
     w->links = ag_links_new(&w->loop, ag_request_signed, on_settled, w);
     if (!w->links || uv_async_init(&w->loop, &in->wake, on_wake) != 0)
         return ANTAG_ERR_NO_MEMORY;
-    in->wake.data = in->check.data = w->due_timer.data = w;
+    in->wake.data = in->check.data = in->linger.data = w->due_timer.data = w;
     uv_timer_init(&w->loop, &w->due_timer);
     uv_check_init(&w->loop, &in->check);
     uv_check_start(&in->check, on_check);
+    uv_idle_init(&w->loop, &in->linger);
     return ANTAG_OK;
 }
 
