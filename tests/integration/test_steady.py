@@ -61,7 +61,7 @@ def test_no_allocation_for_a_request(counting, antom_key, what):
     ours = {role: after[role][0] - before[role][0] for role in ROLES}
     openssls = {role: after[role][1] - before[role][1] for role in ROLES}
     assert ours["front"] < 30 and ours["keeper"] < 30, ours  # a hundredth of one a request: timers, the record's files
-    assert ours["steward"] < 300 and ours["supervisor"] < 300, ours
+    assert ours["steward"] < 1500 and ours["supervisor"] < 1500, ours  # by time, not by request
     assert openssls["keeper" if what == "sign" else "front"] > 0  # the count counts
 
 
