@@ -12,8 +12,6 @@
 
 #include "client/c/wire.h"
 
-#define QUEUE_PAUSE_MS 10
-
 /* a call that waits; on its thread's stack */
 struct waiting {
     enum antag__kind kind;
@@ -171,11 +169,11 @@ static enum antag_err submit(struct antag_client *c, const struct ask *ask, int6
                                  call, fault);
         if (err != ANTAG_ERR_UNREACHABLE || !c->wire.queue_full)
             return err;
-        if (antag__now_ms() + QUEUE_PAUSE_MS >= due_ms)
+        if (antag__now_ms() + ANTAG__QUEUE_PAUSE_MS >= due_ms)
             return antag_fault_set(fault, ANTAG_ERR_TIMEOUT, NULL,
                                    "%s: no connection was taken in time", c->wire.path);
         pthread_mutex_unlock(&c->lock);
-        sleep_ms(QUEUE_PAUSE_MS);
+        sleep_ms(ANTAG__QUEUE_PAUSE_MS);
         pthread_mutex_lock(&c->lock);
     }
 }

@@ -236,8 +236,11 @@ static enum antag_err dial(struct antag__wire *w, struct antag_fault *fault)
         w->queue_full = kept == EAGAIN;
         if (fd >= 0)
             close(fd);
-        return antag_fault_set(fault, ANTAG_ERR_UNREACHABLE, NULL, "%s: %s", w->path,
-                               strerror(kept));
+        antag_fault_set(fault, ANTAG_ERR_UNREACHABLE, NULL, "%s: %s", w->path,
+                        w->queue_full ? "the queue of the agent's socket is full" : strerror(kept));
+        if (fault != NULL && w->queue_full)
+            fault->retry_after_ms = ANTAG__QUEUE_PAUSE_MS;
+        return ANTAG_ERR_UNREACHABLE;
     }
     w->fd = fd;
     w->out_at = w->out_len = w->in_len = 0;

@@ -6,6 +6,9 @@
 #include "antag/client.h"
 #include "proto/message.h"
 
+#define ANTAG__QUEUE_PAUSE_MS                                                                      \
+    10 /* before connecting again, when the queue of the agent's socket was full */
+
 enum antag__kind {
     ANTAG__FREE,
     ANTAG__HELLO,

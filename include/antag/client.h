@@ -131,7 +131,8 @@ int64_t antag_async_timeout_ms(const struct antag_async *a);
 void antag_async_step(struct antag_async *a);
 size_t antag_async_in_flight(const struct antag_async *a); /* at most ANTAG_INFLIGHT_PER_CONN */
 
-/* On an error nothing was submitted and `done` is not called. errors: UNREACHABLE, BUSY (as many are under
+/* On an error nothing was submitted and `done` is not called. errors: UNREACHABLE (with retry_after_ms: the queue of the agent's
+ * socket is full, as very many connect at once), BUSY (as many are under
  * way as may be), BAD_PARAM, NO_MEMORY. Nothing is repeated by itself: class "retry" is for the caller to act
  * upon. */
 ANTAG_MUST_CHECK enum antag_err antag_async_sign(struct antag_async *a,

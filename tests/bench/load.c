@@ -36,6 +36,8 @@ static void on_done(const struct antag_completion *done, void *ctx)
     double now = now_us();
 
     r->in_flight--;
+    if (r->failed) /* said before */
+        return;
     if (done->fault->err != ANTAG_OK || (r->l->op == OP_VERIFY && !done->verified->verified)) {
         r->failed = !fail(antag_err_name(done->fault->err), antag_fault_text(done->fault));
         return;
@@ -54,8 +56,11 @@ static void submit(struct conn *c)
     struct antag_fault fault;
     enum antag_err err;
 
-    c->sent_us = now_us();
-    err = calls_submit(r->l->calls, r->l->op, c->async, on_done, c, &fault);
+    do {
+        c->sent_us = now_us();
+        err = calls_submit(r->l->calls, r->l->op, c->async, on_done, c, &fault);
+    } while (err == ANTAG_ERR_UNREACHABLE && fault.retry_after_ms > 0 &&
+             usleep((useconds_t)fault.retry_after_ms * 100) == 0); /* the agent's queue is full */
     if (err == ANTAG_OK)
         r->in_flight++;
     else
