@@ -18,7 +18,7 @@
 #define AG_QUEUE_MAX                                                                               \
     1024 /* jobs that wait for a thread; then lanes are not read. A packet a thread more. */
 #define AG_TAKE_MAX 4 /* jobs whose lines are begun together */
-#define AG_OUT_MAX  8 /* answers that leave together */
+#define AG_OUT_MAX  4 /* answers that leave together */
 
 struct ag_workers;
 struct ag_gauge;
