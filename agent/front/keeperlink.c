@@ -25,8 +25,7 @@ struct ag_lane {
     struct ag_pace pace; /* of the keeper that is joined */
     bool blocked;        /* the kernel took no more; wait until it is writable */
     int64_t max_wait_ms; /* as configured */
-    uint64_t conf_seq;   /* of the view that said so */
-    bool conf_known;
+    uint64_t conf_seq;   /* of the view that said so; 0: none has */
     struct ag_laneflow flow;
 };
 
@@ -459,13 +458,12 @@ static void take_conf(struct ag_lane *lane, const struct ag_job *job)
 {
     const struct ag_conf_keyring *k;
 
-    if (lane->conf_known && lane->conf_seq == job->view->seq)
+    if (lane->conf_seq == job->view->seq)
         return;
     k = ag_conf_find_keyring(&job->view->conf, lane->keyring);
     lane->threads = k && k->threads > 0 ? (size_t)k->threads : lane->links->cores;
     lane->max_wait_ms = k ? k->max_wait_ms : 0;
     lane->conf_seq = job->view->seq;
-    lane->conf_known = true;
 }
 
 void ag_links_submit(struct ag_links *links, struct ag_job *job)

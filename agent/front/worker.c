@@ -151,7 +151,6 @@ static void on_linger(uv_idle_t *idle)
     if (uv_hrtime() < w->linger_until_ns)
         return;
     uv_idle_stop(idle);
-    w->linger_on = false;
     if (++w->linger_vain < LINGER_VAIN)
         return;
     w->linger_vain = 0; /* nobody here comes again that soon */
@@ -161,19 +160,17 @@ static void on_linger(uv_idle_t *idle)
 /* At the end of a turn in which requests came. */
 static void linger(struct ag_worker *w, unsigned came)
 {
-    bool wanted = came == 1 && !ag_links_are_busy(w->links);
+    uv_idle_t *idle = &w->inbox->linger;
 
-    if (w->linger_on)
+    if (uv_is_active((uv_handle_t *)idle))
         w->linger_vain = 0;
     else if (w->linger_skip > 0)
         w->linger_skip--;
-    wanted = wanted && w->linger_skip == 0;
     w->linger_until_ns = uv_hrtime() + LINGER_NS;
-    if (wanted && !w->linger_on)
-        uv_idle_start(&w->inbox->linger, on_linger);
-    else if (!wanted && w->linger_on)
-        uv_idle_stop(&w->inbox->linger);
-    w->linger_on = wanted;
+    if (came == 1 && w->linger_skip == 0 && !ag_links_are_busy(w->links))
+        (void)uv_idle_start(idle, on_linger); /* of one that runs: nothing */
+    else
+        uv_idle_stop(idle);
 }
 
 /* After all callbacks of one turn of the loop: what has gathered for busy keepers goes out. */

@@ -74,7 +74,6 @@ struct ag_worker {
     uint64_t linger_until_ns; /* of a loop that lingers */
     unsigned came;            /* requests read in this turn of the loop */
     unsigned linger_vain, linger_skip;
-    bool linger_on;
 };
 
 /* Main thread. `view` is held by the worker. NULL: out of memory, or no thread can be had. */

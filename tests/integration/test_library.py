@@ -3,19 +3,18 @@ Every signature is judged by an implementation of its own."""
 import os
 import pathlib
 import re
-import socket
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 
-import msgpack
 import pytest
 
 import judge
+import scripted
 from agent_fixture import BIN, SLOW, as_uid
 from antom_client import frame
+from scripted import refusal
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CLIENT_ID = "SANDBOX_5X00000000000001"
@@ -147,64 +146,12 @@ def test_agent_started_anew_meanwhile(agent, antom_key):
 # ---- a scripted agent
 
 
-class Scripted:
-    """`script(n, connection, requests)` is called for each connection, n from 0."""
+class Scripted(scripted.Scripted):
+    """Whose clients all say that they are the driver."""
 
-    def __init__(self, script):
-        self.folder = tempfile.mkdtemp(prefix="antag-")
-        self.path = f"{self.folder}/agent.sock"
-        self.script, self.connections, self.wrong = script, 0, []
-
-    def __enter__(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.bind(self.path)
-        self.sock.listen(16)
-        threading.Thread(target=self.accept, daemon=True).start()
-        return self
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.sock.accept()
-            except OSError:
-                return
-            n, self.connections = self.connections, self.connections + 1
-            threading.Thread(target=self.serve, args=(n, s), daemon=True).start()
-
-    def serve(self, n, s):
-        try:
-            self.script(n, s, requests(s))
-        except (OSError, StopIteration):
-            pass
-        except Exception as error:
-            self.wrong.append(error)
-        finally:
-            s.close()
-
-    def __exit__(self, *unused):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-        subprocess.run(["rm", "-rf", self.folder], check=True)
-        assert not self.wrong, self.wrong
-
-
-def requests(s):
-    """The requests but hello, which is answered here."""
-    data = b""
-    while True:
-        while len(data) < 4 or len(data) < 4 + struct.unpack(">I", data[:4])[0]:
-            part = s.recv(65536)
-            if not part:
-                return
-            data += part
-        size = struct.unpack(">I", data[:4])[0]
-        message, data = msgpack.unpackb(data[4:4 + size], raw=False), data[4 + size:]
-        assert message[0] == 0 and 0 <= message[1] <= 0x7fffffff
-        if message[2] == "hello":
-            assert message[3]["client"] == "driver 1"
-            s.sendall(frame([1, message[1], None, {"version": 1}]))
-            continue
-        yield message[1], message[2], message[3]
+    def __exit__(self, kind, *more):
+        super().__exit__(kind, *more)
+        assert all(hello["client"] == "driver 1" for hello in self.hellos)
 
 
 def good(id_, params, **more):
@@ -212,10 +159,6 @@ def good(id_, params, **more):
                "Content-Type": "application/json; charset=UTF-8", "X-New": "y"}
     return frame([1, id_, None, {"headers": headers, "uri": SENT, "version": 1, "key_version": 1, "record": "soft:1",
                                  "surprise": {"a": [1, 2]}, **more}])
-
-
-def refusal(id_, code, name, class_, **more):
-    return frame([1, id_, {"code": code, "name": name, "class": class_, "message": "said so", **more}, None])
 
 
 def own(lines, count):

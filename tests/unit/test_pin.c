@@ -2,17 +2,7 @@
 #include <string.h>
 
 #include "agent/lib/pin.h"
-#include "tests/support/rows.h"
-
-static struct ag_secret *secret_of(const char *text)
-{
-    struct ag_secret *s = ag_secret_new(strlen(text) + 1);
-
-    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-    memcpy(ag_secret_bytes(s), text, strlen(text));
-    ag_secret_set_len(s, strlen(text));
-    return s;
-}
+#include "tests/support/secretrows.h"
 
 static void test_form(void)
 {

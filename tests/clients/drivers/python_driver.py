@@ -49,6 +49,17 @@ def options(c):
     return {"path": c["socket"], "name": "driver 1", "timeout": c.get("timeout_ms", 10000) / 1000}
 
 
+def told_open(kind, c):
+    """The client or None, after it was told."""
+    try:
+        client = kind(**options(c))
+    except antomagent.AntomError as e:
+        say(failed(e))
+        return None
+    say({"ok": {}})
+    return client
+
+
 def say(line):
     print(json.dumps(line), flush=True)
 
@@ -63,11 +74,7 @@ def run_sync():
     for text in sys.stdin:
         c = json.loads(text)
         if c["op"] == "open":
-            try:
-                client = antomagent.Client(**options(c))
-                say({"ok": {}})
-            except antomagent.AntomError as e:
-                say(failed(e))
+            client = told_open(antomagent.Client, c)
         elif c["op"] == "many":
             say({"ok": list(pool.map(one, c["calls"]))})
         elif c["op"] == "watch":
@@ -99,11 +106,7 @@ async def run_async():
     while text := await loop.run_in_executor(None, sys.stdin.readline):
         c = json.loads(text)
         if c["op"] == "open":
-            try:
-                client = antomagent.AsyncClient(**options(c))
-                say({"ok": {}})
-            except antomagent.AntomError as e:
-                say(failed(e))
+            client = told_open(antomagent.AsyncClient, c)
         elif c["op"] == "many":
             say({"ok": await asyncio.gather(*(one(x) for x in c["calls"]))})
         elif c["op"] == "watch":
